@@ -1,0 +1,1 @@
+"""A degraded picture in, a better one out: cards, registry, pipeline and networks."""
