@@ -1,0 +1,1 @@
+"""Scoring: sets, protocols, metrics, rows, statistics and leaderboards. Always `from eval.x import y`."""
