@@ -117,7 +117,7 @@ def read_size(source: str | Path | bytes, *, name: str | None = None) -> tuple[i
     data, name = _bytes_of(source, name)
     with _opened(data, name) as image, _decoding(name):
         width, height = image.size
-        turned = _orientation(image, header_only=True) in (5, 6, 7, 8)
+        turned = image.format != "TIFF" and _orientation(image, header_only=True) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
 
 
@@ -145,8 +145,9 @@ def read_picture(source: str | Path | bytes, *, name: str | None = None, max_pix
                 f"{max_pixels / 1e6:.0f} MPix; make it smaller or cut it into parts."
             )
         with _decoding(name):
+            orientation = _orientation(image)
             image.load()
-            pixels, notes = _to_rgb(image, data)
+            pixels, notes = _to_rgb(image, data, orientation)
     pixels = np.ascontiguousarray(pixels)
     pixels.flags.writeable = False
     return Picture(pixels, sha256, name, tuple(notes))
@@ -281,16 +282,16 @@ def _opened(data: bytes, name: str) -> Image.Image:
         ) from error
 
 
-def _to_rgb(image: Image.Image, data: bytes) -> tuple[np.ndarray, list[str]]:
+def _to_rgb(image: Image.Image, data: bytes, orientation: int) -> tuple[np.ndarray, list[str]]:
     notes: list[str] = []
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
         notes.append(f"first of {frames} frames used")
     if _bits_per_channel(image, data) == 16:
-        return _read_16_bit(image, data, notes), notes
+        return _read_16_bit(image, data, orientation, notes), notes
     profile = image.info.get("icc_profile")
-    if _orientation(image) != 1:
-        image = ImageOps.exif_transpose(image)
+    if orientation != 1:
+        image = ImageOps.exif_transpose(image)  # nothing to do for TIFF, which Pillow turns while loading
         notes.append("EXIF orientation applied")
     if image.mode == "P":
         notes.append("palette expanded")
@@ -326,7 +327,7 @@ def _bits_per_channel(image: Image.Image, data: bytes) -> int:
     return 8
 
 
-def _read_16_bit(image: Image.Image, data: bytes, notes: list[str]) -> np.ndarray:
+def _read_16_bit(image: Image.Image, data: bytes, orientation: int, notes: list[str]) -> np.ndarray:
     """OpenCV keeps 16 bits where Pillow does not; returns (H, W, 3) uint16 and adds to ``notes``."""
     import cv2
 
@@ -345,9 +346,9 @@ def _read_16_bit(image: Image.Image, data: bytes, notes: list[str]) -> np.ndarra
         if alpha is not None and alpha.min() < 1:
             pixels = np.rint(pixels * alpha + 65535 * (1 - alpha)).astype(np.uint16)
             notes.append("alpha composited over white")
-    orientation = _orientation(image)
     if orientation != 1:
         notes.append("EXIF orientation applied")
+    if image.format == "PNG":  # OpenCV turns TIFF by itself
         pixels = np.rot90(pixels, {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}.get(orientation, 0))
         pixels = pixels[:, ::-1] if orientation in (2, 4, 5, 7) else pixels
     return pixels

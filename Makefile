@@ -1,0 +1,53 @@
+# setup · demo · test · lint · bench · screenshots (each is explained in README.md)
+PYTHON ?= $(shell for v in python3.12 python3.11 python3.10 python3; do \
+  $$v -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$v && break; done)
+PORT ?= 7860
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: setup setup-dev demo test lint bench screenshots constraints clean
+setup: $(VENV)/.app
+setup-dev: $(VENV)/.dev
+
+$(PY):
+	@test -n "$(PYTHON)" || \
+	  { echo "Python 3.10, 3.11 or 3.12 is needed; name one with: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Two OpenCV wheels arrive (one through pyiqa) and share a folder; the headless one, which needs no display
+# libraries, is laid down last.
+HEADLESS = $(PIP) --force-reinstall --no-deps opencv-python-headless
+
+$(VENV)/.app: requirements.txt constraints.txt | $(PY)
+	@echo "Installing (a few minutes the first time) ..."
+	$(PIP) -r requirements.txt && $(HEADLESS) && touch $@
+
+$(VENV)/.dev: requirements.txt requirements-dev.txt requirements-cluster.txt constraints.txt | $(PY)
+	@echo "Installing (a few minutes the first time) ..."
+	$(PIP) -r requirements-dev.txt && $(HEADLESS) && touch $@ $(VENV)/.app
+
+demo: setup
+	GRADIO_SERVER_PORT=$(PORT) $(PY) app.py
+
+test: setup-dev
+	@sh scripts/chromium.sh
+	$(PY) -m pytest $(TESTS)
+
+lint: setup-dev
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+bench: setup-dev
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(PY) $$script || exit 1; done
+
+screenshots: setup-dev
+	@sh scripts/chromium.sh
+	$(PY) scripts/screenshots.py
+
+# Exact versions for every supported Python, from the ranges of requirements*.txt (needs uv).
+constraints:
+	uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate --no-header \
+	  requirements-dev.txt --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,45 @@
+"""The registry keeps order, refuses half additions, and offers the nearest name."""
+
+import pytest
+
+from errors import UnknownNameError
+from restorers.card import RestorerCard
+from restorers.registry import Registry, default
+
+
+def card(name, task="dehaze"):
+    return RestorerCard(name, name.title(), task, "A test.")
+
+
+def test_order_and_tasks():
+    registry = Registry()
+    registry.register((card("b"), object), (card("a", "sr"), object))
+    assert registry.names() == ["b", "a"]
+    assert registry.names("sr") == ["a"]
+    assert [c.name for c in registry.cards()] == ["b", "a"]
+
+
+@pytest.mark.parametrize("bad", ["a", "new", "With Space", "x=y", ""])
+def test_a_failed_addition_changes_nothing(bad):
+    registry = Registry()
+    registry.register((card("a"), object))
+    with pytest.raises(ValueError):
+        registry.register((card("new"), object), (card(bad), object))
+    assert registry.names() == ["a"]
+
+
+def test_unknown_names_offer_the_nearest():
+    registry = Registry()
+    registry.register((card("dark-channel"), object))
+    with pytest.raises(UnknownNameError, match="did you mean dark-channel"):
+        registry.create("dark-chanel")
+
+
+def test_every_built_in_method_has_a_card_that_tells_the_truth():
+    from restorers.base import count_parameters
+
+    for entry in default().cards():
+        model = default().create(entry.name)
+        assert model.card.name == entry.name
+        assert count_parameters(model) == entry.parameters
+        assert entry.summary.endswith(".")
