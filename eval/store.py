@@ -1,0 +1,234 @@
+"""Rows on disk: a SQLite file that several processes may write at once.
+
+One table of rows, keyed by :data:`eval.rows.KEY_COLUMNS`. Writing the same key again replaces the row. The write-ahead
+log lets readers go on while somebody writes, a batch is one transaction, and a process that is killed at any moment
+leaves whole batches behind.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from errors import StoreError
+from eval.rows import COLUMNS, KEY_COLUMNS, ScoreRow, to_frame
+
+if TYPE_CHECKING:
+    import pandas
+
+WAIT_SECONDS = 60.0
+"""How long a writer waits for another one; a batch takes milliseconds."""
+
+_TYPES = {
+    "value": "REAL",
+    "error": "TEXT",
+    "height": "INTEGER",
+    "width": "INTEGER",
+    "seconds": "REAL",
+    "score_seconds": "REAL",
+    "peak_mib": "REAL",
+}
+
+
+def _create_rows(connection: sqlite3.Connection) -> None:
+    columns = ", ".join(f"{name} {_TYPES.get(name, 'TEXT NOT NULL')}" for name in COLUMNS)
+    connection.execute(f"CREATE TABLE rows ({columns}, PRIMARY KEY ({', '.join(KEY_COLUMNS)})) WITHOUT ROWID")
+
+
+def _index_content(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE INDEX by_content ON rows (input_sha256, protocol_hash, method)")
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_rows, _index_content)
+"""The schema as a history: a store at version v gets the steps from v on, a new one gets them all. Steps that have
+been released are never edited, only followed by new ones."""
+
+SCHEMA_VERSION = len(STEPS)
+
+
+class Store:
+    """Score rows in a SQLite file.
+
+    Safe for threads (one connection each) and for processes (write-ahead log, immediate transactions).
+
+    Args:
+        path: The file; made with its folders if it is not there.
+
+    Raises:
+        StoreError: The file is no store, is newer than this program, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from eval.rows import ScoreRow
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> store = Store(folder.name + "/rows.sqlite")
+        >>> store.add([ScoreRow("0001", "input", "psnr", value=17.5)])
+        >>> len(store)
+        1
+        >>> store.close(); folder.cleanup()
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._prepare()
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise StoreError(
+                f"{self.path} cannot be used as a store of rows ({error}); choose another file."
+            ) from error
+
+    def add(self, rows: Iterable[ScoreRow]) -> None:
+        """Write rows in one transaction; a row with the key of an older one replaces it."""
+        marks = ", ".join("?" * len(COLUMNS))
+        values = [tuple(getattr(row, name) for name in COLUMNS) for row in rows]
+        if values:
+            with self._writing() as connection:
+                connection.executemany(f"INSERT OR REPLACE INTO rows ({', '.join(COLUMNS)}) VALUES ({marks})", values)
+
+    def __len__(self) -> int:
+        return self._connection().execute("SELECT count(*) FROM rows").fetchone()[0]
+
+    def rows(self, **filters: str | Iterable[str]) -> Iterator[ScoreRow]:
+        """Rows in the order of their keys, one after the other.
+
+        Args:
+            filters: Column name to the value, or the values, it shall have.
+        """
+        where, values = _where(filters)
+        order = ", ".join(KEY_COLUMNS)
+        cursor = self._connection().execute(f"SELECT {', '.join(COLUMNS)} FROM rows{where} ORDER BY {order}", values)
+        for record in cursor:
+            yield ScoreRow(**dict(zip(COLUMNS, record, strict=True)))
+
+    def frame(self, **filters: str | Iterable[str]) -> pandas.DataFrame:
+        """The same as a table with the columns of :data:`eval.rows.COLUMNS`."""
+        return to_frame(self.rows(**filters))
+
+    def find(self, **content: str) -> list[ScoreRow]:
+        """Rows with exactly this content, whatever the picture and the set were called: the cache look-up.
+
+        Args:
+            content: Column name to value; ``input_sha256`` and ``protocol_hash`` at least, which are indexed.
+        """
+        where, values = _where(content)
+        cursor = self._connection().execute(f"SELECT {', '.join(COLUMNS)} FROM rows{where}", values)
+        return [ScoreRow(**dict(zip(COLUMNS, record, strict=True))) for record in cursor.fetchall()]
+
+    def protocols(self) -> list[tuple[str, str]]:
+        """Name and hash of every protocol that has rows."""
+        return self._connection().execute("SELECT DISTINCT protocol, protocol_hash FROM rows ORDER BY 1, 2").fetchall()
+
+    def datasets(self) -> list[str]:
+        """Names of the sets that have rows."""
+        return [name for (name,) in self._connection().execute("SELECT DISTINCT dataset FROM rows ORDER BY 1")]
+
+    def delete(self, **filters: str | Iterable[str]) -> int:
+        """Remove the rows that match all filters; returns how many. At least one filter is needed."""
+        if not filters:
+            raise ValueError("delete() without a filter would empty the store")
+        where, values = _where(filters)
+        with self._writing() as connection:
+            return connection.execute(f"DELETE FROM rows{where}", values).rowcount
+
+    def import_rows(self, rows: Iterable[ScoreRow], batch: int = 5_000) -> int:
+        """Add rows from elsewhere in batches, so a file of any size passes through; returns how many."""
+        count, pending = 0, []
+        for row in rows:
+            pending.append(row)
+            if len(pending) == batch:
+                self.add(pending)
+                count, pending = count + batch, []
+        self.add(pending)
+        return count + len(pending)
+
+    def export_parquet(self, path: str | Path, **filters: str | Iterable[str]) -> None:
+        """Write the rows that match as a row file; see :mod:`eval.rowfiles`."""
+        from eval.rowfiles import write_rows
+
+        write_rows(path, self.rows(**filters))
+
+    def close(self) -> None:
+        """Close every thread's connection; the file then stands alone, without a log beside it."""
+        with self._guard:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+            self._local = threading.local()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        if getattr(self._local, "connection", None) is None:
+            connection = sqlite3.connect(self.path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            with self._guard:
+                self._connections.append(connection)
+            self._local.connection = connection
+        return self._local.connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """An immediate transaction: the lock is taken before anything is read, so it never has to be upgraded."""
+        connection = self._connection()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{self.path} cannot be written ({error}); check the disk and other writers.") from error
+
+    def _prepare(self) -> None:
+        connection = self._connection()
+        _retried(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
+        with self._writing():
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise StoreError(f"{self.path} is a database of something else; choose another file.")
+            if version > SCHEMA_VERSION:
+                raise StoreError(
+                    f"{self.path} was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION}); "
+                    "update the program."
+                )
+            for step in STEPS[version:]:
+                step(connection)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _retried(action: Callable[[], Any]) -> Any:
+    """Switching a new file to the write-ahead log does not honour the busy timeout; two processes may try at once."""
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+
+
+def _where(filters: dict[str, str | Iterable[str]]) -> tuple[str, list[str]]:
+    clauses, values = [], []
+    for name, wanted in filters.items():
+        if name not in COLUMNS:
+            raise ValueError(f"rows have no column {name!r}")
+        several = [wanted] if isinstance(wanted, str) else list(wanted)
+        clauses.append(f"{name} IN ({', '.join('?' * len(several))})")
+        values += several
+    return (f" WHERE {' AND '.join(clauses)}" if clauses else ""), values
