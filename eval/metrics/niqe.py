@@ -1,0 +1,179 @@
+"""Naturalness image quality evaluator: how far a picture's local statistics are from those of natural photographs.
+
+Mittal, Soundararajan, Bovik, "Making a completely blind image quality analyzer", IEEE Signal Processing Letters
+20(3), 2013. Every detail follows the MATLAB release of the LIVE laboratory: MATLAB's grey rounded to integers,
+replicated borders, the antialiased bicubic step to the second scale, the grid of the AGGD fit.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from errors import MetricError
+from eval.metrics.color import matlab_grey
+
+if TYPE_CHECKING:
+    from eval.metrics.niqe_model import NiqeModel
+
+BLOCK = 96
+"""Side of a block at the first scale."""
+
+FEATURES = 36
+"""18 a scale."""
+
+
+def niqe(image: np.ndarray, model: NiqeModel) -> float:
+    """NIQE of one picture; lower is more natural.
+
+    D = sqrt((μp - μd)ᵀ ((Σp + Σd) / 2)⁺ (μp - μd)), with the pristine model's mean and covariance p and those of the
+    picture's blocks d (paper, equation 10).
+
+    Args:
+        image: RGB ``(H, W, 3)`` or grey ``(H, W)``; uint8, or uint16 or floats that are rounded to 8 bits
+            (floats on a 0-255 scale).
+        model: Pristine model.
+
+    Returns:
+        A distance, about 2 to 20.
+
+    Raises:
+        MetricError: A side is below 96, a sample is not finite, or the picture is too flat to have statistics.
+    """
+    features = block_features(grey_plane(image)).features
+    usable = features[~np.isnan(features).any(axis=1)]
+    if len(usable) < 1 or np.isnan(features).all(axis=0).any():
+        raise MetricError("The picture is flat: none of its 96x96 blocks has statistics, so it has no NIQE.")
+    mean = np.nanmean(features, axis=0)
+    # One block has a mean and no spread: its covariance is taken as zero.
+    covariance = np.cov(usable, rowvar=False) if len(usable) > 1 else np.zeros((FEATURES, FEATURES))
+    return distance(mean, covariance, model)
+
+
+def distance(mean: np.ndarray, covariance: np.ndarray, model: NiqeModel) -> float:
+    """Equation 10: distance of two multivariate Gaussians, with the pseudo-inverse of the mean covariance."""
+    difference = model.mean - mean
+    squared = difference @ np.linalg.pinv((model.covariance + covariance) / 2.0) @ difference
+    if not math.isfinite(squared):
+        raise MetricError("The picture's block statistics are not finite, so it has no NIQE.")
+    return math.sqrt(max(float(squared), 0.0))
+
+
+def grey_plane(image: np.ndarray) -> np.ndarray:
+    """The 8-bit grey plane NIQE looks at, cut at the bottom and right to multiples of 96.
+
+    Raises:
+        MetricError: Not a picture, a side is below 96, or a sample is not finite.
+    """
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise MetricError(f"NIQE expected a picture (H, W, 3) or (H, W), got shape {image.shape}.")
+    height, width = image.shape[:2]
+    if min(height, width) < BLOCK:
+        raise MetricError(f"NIQE needs both sides to be at least {BLOCK} pixels; the picture is {width}x{height}.")
+    image = image[: height // BLOCK * BLOCK, : width // BLOCK * BLOCK]
+    if image.dtype == np.uint16:
+        image = np.rint(image / 257.0).astype(np.uint8)
+    elif image.dtype != np.uint8:
+        if not np.isfinite(image).all():
+            raise MetricError("The picture holds samples that are not finite (NaN or infinite); it has no NIQE.")
+        image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return matlab_grey(image) if image.ndim == 3 else np.ascontiguousarray(image)
+
+
+class Blocks(NamedTuple):
+    """What the picture's blocks look like.
+
+    Attributes:
+        features: float64 ``(blocks, 36)``; NaN where a block is flat.
+        sharpness: float64 ``(blocks,)``: mean local deviation at the first scale.
+    """
+
+    features: np.ndarray
+    sharpness: np.ndarray
+
+
+def block_features(plane: np.ndarray) -> Blocks:
+    """The 36 features of every 96x96 block: 18 at full size, 18 of the same block at half size.
+
+    Args:
+        plane: uint8 ``(H, W)``, both sides multiples of 96.
+    """
+    from eval.metrics.kernels import block_statistics, halve
+
+    blocks = (plane.shape[0] // BLOCK) * (plane.shape[1] // BLOCK)
+    features, sharpness = [], []
+    for scaled, side in ((plane, BLOCK), (halve(plane), BLOCK // 2)):
+        sums, deviations = np.empty((blocks, 5, 5)), np.empty(blocks)
+        block_statistics(scaled, side, _window(), sums, deviations)
+        features.append(aggd_features(sums, side * side))
+        sharpness.append(deviations)
+    return Blocks(np.concatenate(features, axis=1), sharpness[0])
+
+
+def aggd_features(sums: np.ndarray, count: int) -> np.ndarray:
+    """Fit asymmetric generalised Gaussians by moment matching.
+
+    With σl² and σr² the mean squares of the negative and the positive samples, γ = σl / σr and r = (mean |x|)² /
+    mean(x²), the shape α is the grid point whose ρ(α) = Γ(2/α)² / (Γ(1/α) Γ(3/α)) is nearest to
+    r (γ³ + 1)(γ + 1) / (γ² + 1)²; the scales are β = σ sqrt(Γ(1/α) / Γ(3/α)) and the mean is
+    η = (βr - βl) Γ(2/α) / Γ(1/α).
+
+    Args:
+        sums: ``(blocks, 5, 5)`` from :func:`eval.metrics.kernels.block_statistics`.
+        count: Samples a block.
+
+    Returns:
+        ``(blocks, 18)``: α and (βl + βr) / 2 of the coefficients; α, η, βl, βr of the four products. NaN where one
+        side has no samples, as in MATLAB, whose minimum over NaN is the first grid point.
+    """
+    grid = aggd_grid()
+    negatives, positives, negative_squares, positive_squares, absolute = np.moveaxis(sums, -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = np.sqrt(negative_squares / negatives)
+        right = np.sqrt(positive_squares / positives)
+        skew = left / right
+        ratio = (absolute / count) ** 2 / ((negative_squares + positive_squares) / count)
+        wanted = ratio * (skew**3 + 1.0) * (skew + 1.0) / (skew**2 + 1.0) ** 2
+    # ρ grows with α: the nearest grid point is one of the two around the place where `wanted` would be inserted.
+    above = np.clip(np.searchsorted(grid.ratio, wanted), 1, len(grid.ratio) - 1)
+    nearer_below = (grid.ratio[above - 1] - wanted) ** 2 <= (grid.ratio[above] - wanted) ** 2
+    index = np.where(np.isnan(wanted), 0, above - nearer_below)
+    alpha, scale = grid.alpha[index], grid.scale[index]
+    left, right = left * scale, right * scale
+    eta = (right - left) * grid.mean[index]
+    products = np.stack((alpha, eta, left, right), axis=-1)[:, 1:].reshape(len(sums), 16)
+    return np.concatenate((alpha[:, :1], (left[:, :1] + right[:, :1]) / 2.0, products), axis=1)
+
+
+class AggdGrid(NamedTuple):
+    """Functions of the shape α on the grid 0.2, 0.201, ... 10.
+
+    Attributes:
+        alpha: The grid.
+        ratio: ρ(α) = Γ(2/α)² / (Γ(1/α) Γ(3/α)), increasing.
+        scale: sqrt(Γ(1/α) / Γ(3/α)).
+        mean: Γ(2/α) / Γ(1/α).
+    """
+
+    alpha: np.ndarray
+    ratio: np.ndarray
+    scale: np.ndarray
+    mean: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def aggd_grid() -> AggdGrid:
+    """The tables of the AGGD fit; logarithms of Γ keep small α from overflowing."""
+    alpha = np.arange(200, 10001) / 1000.0
+    one, two, three = (np.array([math.lgamma(k / a) for a in alpha.tolist()]) for k in (1.0, 2.0, 3.0))
+    return AggdGrid(alpha, np.exp(2.0 * two - one - three), np.exp((one - three) / 2.0), np.exp(two - one))
+
+
+@lru_cache(maxsize=1)
+def _window() -> np.ndarray:
+    """Profile of the 7x7 Gaussian of deviation 7/6 along one axis."""
+    profile = np.exp(-(np.arange(-3, 4) ** 2) / (2.0 * (7.0 / 6.0) ** 2))
+    return profile / profile.sum()
