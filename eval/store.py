@@ -35,6 +35,12 @@ _TYPES = {
 }
 
 
+_INSERT = f"INSERT OR REPLACE INTO rows ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_FORGET = """DELETE FROM rows WHERE dataset = ? AND image = ? AND method = ? AND protocol_hash = ? AND NOT (
+    error IS NULL AND input_sha256 = ? AND reference_sha256 = ? AND weights_sha256 = ? AND code_version = ?
+    AND (output_sha256 = ? OR device <> ''))"""
+
+
 def _create_rows(connection: sqlite3.Connection) -> None:
     columns = ", ".join(f"{name} {_TYPES.get(name, 'TEXT NOT NULL')}" for name in COLUMNS)
     connection.execute(f"CREATE TABLE rows ({columns}, PRIMARY KEY ({', '.join(KEY_COLUMNS)})) WITHOUT ROWID")
@@ -88,11 +94,28 @@ class Store:
 
     def add(self, rows: Iterable[ScoreRow]) -> None:
         """Write rows in one transaction; a row with the key of an older one replaces it."""
-        marks = ", ".join("?" * len(COLUMNS))
         values = [tuple(getattr(row, name) for name in COLUMNS) for row in rows]
         if values:
             with self._writing() as connection:
-                connection.executemany(f"INSERT OR REPLACE INTO rows ({', '.join(COLUMNS)}) VALUES ({marks})", values)
+                connection.executemany(_INSERT, values)
+
+    def replace(self, rows: Iterable[ScoreRow]) -> None:
+        """Write what is now known of some pictures: :meth:`add`, and forget what no longer holds.
+
+        For every picture, method and protocol among ``rows``, older rows that are errors or that belong to another
+        input, reference, output, weight file or version of the code are removed in the same transaction. Rows of
+        other metrics of the same content stay.
+        """
+        rows = list(rows)
+        scopes = {(row.dataset, row.image, row.method, row.protocol_hash): row for row in rows}
+        forget = [
+            (*scope, row.input_sha256, row.reference_sha256, row.weights_sha256, row.code_version, row.output_sha256)
+            for scope, row in scopes.items()
+        ]
+        if rows:
+            with self._writing() as connection:
+                connection.executemany(_FORGET, forget)
+                connection.executemany(_INSERT, [tuple(getattr(row, name) for name in COLUMNS) for row in rows])
 
     def __len__(self) -> int:
         return self._connection().execute("SELECT count(*) FROM rows").fetchone()[0]

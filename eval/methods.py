@@ -1,0 +1,135 @@
+"""What is ranked: the input itself, one of our restorers, a checkpoint, or results that somebody uploaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from errors import SetError, UnknownNameError, UsageError
+from eval.archives import Limits
+from eval.layouts import Listing, list_any
+from eval.pairing import RULES, Pair, match
+from eval.sources import Source
+
+INPUT = "input"
+_CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One line of the leaderboard.
+
+    Attributes:
+        name: As shown.
+        kind: "input" scores the degraded pictures, "results" files that exist, "restorer" pictures made on the fly.
+        model: What :func:`restorers.hub.load` understands, for restorers.
+        listing: The files, for results.
+    """
+
+    name: str
+    kind: Literal["input", "restorer", "results"]
+    model: str = ""
+    listing: Listing | None = field(default=None, repr=False)
+
+
+def parse_methods(items: str | Iterable[str], limits: Limits | None = None) -> tuple[Method, ...]:
+    """Methods from what a person types.
+
+    Args:
+        items: "input,dark-channel,AECR=results/aecr.zip": a comma-separated text, or several. An item is ``input``, a
+            restorer of ours, a checkpoint (file, folder or Hub repository), or ``NAME=`` results or a checkpoint.
+        limits: What archives of results may claim.
+
+    Raises:
+        UsageError: Nothing is named, a name comes twice, or an item is nothing that can be ranked.
+        SetError: Results cannot be opened.
+    """
+    if isinstance(items, str):
+        items = [items]
+    methods = [parse_method(part.strip(), limits) for item in items for part in item.split(",") if part.strip()]
+    if not methods:
+        raise UsageError("No method is named; give for example --methods input,dark-channel.")
+    names = [method.name for method in methods]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"The method {name!r} is named twice; give one of them another name with NAME=….")
+    return tuple(methods)
+
+
+def parse_method(item: str, limits: Limits | None = None) -> Method:
+    """One method; see :func:`parse_methods`."""
+    name, equals, place = item.partition("=")
+    if not equals:
+        name, place = "", item
+    name, place = name.strip(), place.strip()
+    if not place or (equals and not name):
+        raise UsageError(f"{item!r} is no method; write NAME=FOLDER, or the name of a restorer.")
+    if place == INPUT:
+        return Method(name or INPUT, "input")
+    path = Path(place)
+    if path.is_dir() and not _is_checkpoint_folder(path):
+        return _results(name or path.name, place, limits)
+    if path.is_file() and path.suffix.lower() not in _CHECKPOINT_SUFFIXES:
+        return _results(name or path.name.split(".")[0], place, limits)
+    if path.exists():
+        return Method(name or path.stem, "restorer", place)
+    if place.startswith("hf://"):
+        return _results(name or place.rstrip("/").rpartition("/")[2], place, limits)
+    from restorers.registry import names as restorer_names
+
+    if place in restorer_names():
+        return Method(name or place, "restorer", place)
+    if place.count("/") == 1 and not place.startswith((".", "/")) and not equals:
+        return Method(place, "restorer", place)
+    if equals and ("/" in place or "." in place) and place.count("/") != 1:
+        raise SetError(f"There are no results at {place!r} for the method {name!r}; check the path.")
+    if equals and place.count("/") == 1:
+        return Method(name, "restorer", place)
+    raise UnknownNameError("method", place, [INPUT, *restorer_names()])
+
+
+def results_of(method: Method, pairs: Sequence[Pair]) -> Mapping[str, Source]:
+    """Which uploaded file belongs to which pair, by name: pair key to file.
+
+    A result is called like its input; where most are not, the pairing rules are tried in turn. One file is never the
+    result of two inputs.
+
+    Raises:
+        SetError: Not one of the files belongs to any pair.
+    """
+    if method.listing is None:
+        return {}
+    inputs, files = [pair.input for pair in pairs], method.listing.inputs
+    best: dict[str, Source] = {}
+    for rule in RULES:
+        found = match(inputs, files, rule)
+        claims: dict[int, int] = {}
+        for candidates in found:
+            for index in candidates:
+                claims[index] = claims.get(index, 0) + 1
+        results = {
+            pair.key: files[candidates[0]]
+            for pair, candidates in zip(pairs, found, strict=True)
+            if len(candidates) == 1 and claims[candidates[0]] == 1
+        }
+        if len(results) > len(best):
+            best = results
+    if not best:
+        raise SetError(
+            f"No file of the method {method.name!r} (first: {files[0].name}) is named like an input (first: "
+            f"{inputs[0].name}); give the results the names of the inputs."
+        )
+    return best
+
+
+def _results(name: str, place: str, limits: Limits | None) -> Method:
+    listing = list_any(place, limits)
+    if not listing.inputs:
+        raise SetError(f"The results of {name!r} at {place!r} hold no pictures; check the path.")
+    return Method(name, "results", listing=listing)
+
+
+def _is_checkpoint_folder(path: Path) -> bool:
+    return (path / "config.json").is_file() or any(path.glob("*.safetensors"))

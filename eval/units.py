@@ -1,0 +1,315 @@
+"""The unit of work: one picture, some methods, all metrics. What a worker process runs; knows nothing of processes.
+
+Whatever goes wrong with one picture becomes a row that says so, and the next picture is not affected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from errors import HubError, ImageError
+from eval.methods import Method
+from eval.metrics.niqe_model import NiqeModel
+from eval.metrics.registry import names as core_names
+from eval.metrics.registry import spec
+from eval.pairing import Pair
+from eval.protocol import Protocol
+from eval.rows import WHOLE_PICTURE, ScoreRow
+from eval.scoring import score
+from eval.sources import Source
+from eval.store import Store
+from images import Picture, read_picture
+from version import __version__
+
+if TYPE_CHECKING:
+    from restorers.base import Restorer
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for every picture of a run.
+
+    Attributes:
+        metrics: Metric names.
+        protocol: How to measure.
+        niqe_parameters: The pristine model, found once for all workers; None lets the scorer say what is missing.
+        dataset: Name of the set in the rows.
+        device: Where restorers run: "auto", "cpu" or "cuda".
+        store: Path of the store to look for rows in that exist already; None to compute everything.
+    """
+
+    metrics: tuple[str, ...]
+    protocol: Protocol
+    niqe_parameters: NiqeModel | None = None
+    dataset: str = ""
+    device: str = "auto"
+    store: str | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One picture and the methods to score on it.
+
+    Attributes:
+        pair: The picture.
+        methods: The methods, without their listings.
+        results: For every method the uploaded file, or None where it is not "results" or has no file for this picture.
+    """
+
+    pair: Pair
+    methods: tuple[Method, ...]
+    results: tuple[Source | None, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a unit.
+
+    Attributes:
+        rows: Rows that are new.
+        found: How many of the unit's methods were in the store already, whole.
+        failed: How many of its methods have at least one error.
+    """
+
+    rows: tuple[ScoreRow, ...]
+    found: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """The picture a method made, and what is known about the making."""
+
+    picture: Picture
+    weights_sha256: str = ""
+    device: str = ""
+    seconds: float | None = None
+    peak_mib: float | None = None
+
+
+def run_unit(unit: Unit, job: Job) -> Outcome:
+    """Score one picture with its methods."""
+    rows: list[ScoreRow] = []
+    found = failed = 0
+    files = _Files(unit.pair)
+    for method, result in zip(unit.methods, unit.results, strict=True):
+        fresh = _run_method(files, method, result, job)
+        rows += fresh
+        found += not fresh
+        failed += any(row.error is not None for row in fresh)
+    return Outcome(tuple(rows), found, failed)
+
+
+class _Files:
+    """The two files of a pair: read once, decoded once, and only when needed."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self._bytes: dict[Source, bytes] = {}
+        self._pictures: dict[Source, Picture] = {}
+
+    def data(self, source: Source) -> bytes:
+        if source not in self._bytes:
+            self._bytes[source] = source.read_bytes()
+        return self._bytes[source]
+
+    def sha256(self, source: Source | None) -> str:
+        """Hash of the bytes; "" where there are none to be had."""
+        try:
+            return hashlib.sha256(self.data(source)).hexdigest() if source is not None else ""
+        except ImageError:
+            return ""
+
+    def picture(self, source: Source) -> Picture:
+        if source not in self._pictures:
+            self._pictures[source] = read_picture(self.data(source), name=source.name)
+        return self._pictures[source]
+
+
+def _run_method(files: _Files, method: Method, result: Source | None, job: Job) -> list[ScoreRow]:
+    """Rows that the store does not have yet."""
+    pair, blank = files.pair, _blank(files, method, job)
+    try:
+        source = _file_of(pair, method, result)
+        if method.kind == "restorer":
+            weights = _weights_of(method.model)
+            known = _known_rows(blank, job, weights_sha256=weights)
+            blank = replace(blank, weights_sha256=weights or "")
+        else:
+            known = _known_rows(blank, job, output_sha256=files.sha256(source))
+        todo = [name for name in job.metrics if name not in {row.metric for row in known}]
+        if not todo:
+            return _under_this_name(known, blank)
+        output = _restore(files.picture(pair.input), method, job) if source is None else Output(files.picture(source))
+    except HubError as error:
+        return [replace(blank, error=str(error))]
+    except MemoryError:
+        return [replace(blank, error=f"{pair.input.name} needs more memory than there is; make it smaller.")]
+    return _measure(files, output, todo, blank, job) + _under_this_name(known, blank)
+
+
+def _blank(files: _Files, method: Method, job: Job) -> ScoreRow:
+    """A row with everything that is known before anything is computed."""
+    return ScoreRow(
+        image=files.pair.key,
+        method=method.name,
+        metric=WHOLE_PICTURE,
+        error="not scored",
+        protocol=job.protocol.name,
+        protocol_hash=job.protocol.hash,
+        input_sha256=files.sha256(files.pair.input),
+        reference_sha256=files.sha256(files.pair.reference),
+        code_version=__version__,
+        dataset=job.dataset,
+    )
+
+
+def _file_of(pair: Pair, method: Method, result: Source | None) -> Source | None:
+    """The file to score, or None where a restorer has to make it first."""
+    if method.kind == "input":
+        return pair.input
+    if method.kind == "results" and result is None:
+        raise ImageError(f"The method {method.name!r} has no result for {pair.input.name}; add it.")
+    return result
+
+
+def _measure(files: _Files, output: Output, metrics: Sequence[str], blank: ScoreRow, job: Job) -> list[ScoreRow]:
+    pair, picture = files.pair, output.picture
+    blank = replace(
+        blank,
+        output_sha256=picture.sha256,
+        weights_sha256=output.weights_sha256,
+        device=output.device,
+        height=picture.height,
+        width=picture.width,
+        seconds=output.seconds,
+        peak_mib=output.peak_mib,
+    )
+    reference, problem = None, pair.problem
+    if pair.reference is not None:
+        try:
+            reference = files.picture(pair.reference)
+        except ImageError as error:
+            problem = f"The reference cannot be used: {error}"
+    rows = []
+    if reference is None:
+        reason = problem or f"{pair.input.name} has no reference."
+        rows = [replace(blank, metric=name, error=reason) for name in metrics if spec(name).needs_reference]
+        metrics = [name for name in metrics if not spec(name).needs_reference]
+    for measured in score(picture, reference, metrics, job.protocol, niqe_parameters=job.niqe_parameters):
+        rows.append(
+            replace(
+                blank,
+                metric=measured.metric,
+                value=measured.value,
+                error=measured.error,
+                variant=measured.variant,
+                score_seconds=measured.seconds,
+            )
+        )
+    return rows
+
+
+def _known_rows(blank: ScoreRow, job: Job, **content: str | None) -> list[ScoreRow]:
+    """Rows of the same content, made by this version, under whatever name."""
+    if job.store is None or not blank.input_sha256 or any(value is None for value in content.values()):
+        return []
+    rows = kept_store(job.store).find(
+        input_sha256=blank.input_sha256,
+        protocol_hash=blank.protocol_hash,
+        method=blank.method,
+        reference_sha256=blank.reference_sha256,
+        code_version=blank.code_version,
+        **{name: value for name, value in content.items() if value is not None},
+    )
+    wanted = {name: variant_of(name, job) for name in job.metrics}
+    return [row for row in rows if row.error is None and wanted.get(row.metric) == row.variant]
+
+
+def _under_this_name(known: Sequence[ScoreRow], blank: ScoreRow) -> list[ScoreRow]:
+    """Rows that stand in the store under another picture's or set's name only, copied to this one's."""
+    here = {row.metric for row in known if (row.image, row.dataset) == (blank.image, blank.dataset)}
+    copies = {row.metric: replace(row, image=blank.image, dataset=blank.dataset) for row in known}
+    return [row for metric, row in copies.items() if metric not in here]
+
+
+def variant_of(metric: str, job: Job) -> str:
+    """The variant that a score of this metric will carry."""
+    if metric == "niqe":
+        return job.niqe_parameters.variant if job.niqe_parameters is not None else ""
+    if metric in core_names():
+        return ""
+    from eval.metrics import pyiqa_bridge
+
+    return pyiqa_bridge.variant(metric)
+
+
+def _restore(picture: Picture, method: Method, job: Job) -> Output:
+    """Make the picture. A model that fails in its own way is one failed picture, named with the model's own words."""
+    from restorers.pipeline import restore
+
+    restorer = kept_restorer(method.model, job.device)
+    try:
+        restored = restore(restorer, picture)
+    except (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError) as error:
+        detail = (str(error).splitlines() or [""])[0][:200]
+        raise ImageError(f"{method.name} failed on {picture.name}: {type(error).__name__} {detail}.") from error
+    pixels = np.ascontiguousarray(restored.pixels)
+    pixels.flags.writeable = False
+    return Output(
+        picture=Picture(pixels, hash_pixels(pixels), picture.name),
+        weights_sha256=restorer.weights_sha256 or "",
+        device=_device_of(restorer),
+        seconds=restored.seconds,
+        peak_mib=restored.peak_mib,
+    )
+
+
+def hash_pixels(pixels: np.ndarray) -> str:
+    """Hash of a picture that is no file: over shape, type and pixel bytes."""
+    head = f"{pixels.shape} {pixels.dtype.name}\n".encode()
+    return hashlib.sha256(head + pixels.tobytes()).hexdigest()
+
+
+def _weights_of(model: str) -> str | None:
+    """Hash of a restorer's weights without building it where its card tells; "" without weights; None if unknown."""
+    from restorers.registry import card, names
+
+    if model in names():
+        return card(model).weights_sha256 or ""
+    return kept_restorer(model, "auto").weights_sha256
+
+
+def _device_of(restorer: Restorer) -> str:
+    return next((parameter.device.type for parameter in restorer.parameters()), "cpu")
+
+
+@lru_cache(maxsize=1)
+def kept_restorer(model: str, device: str) -> Restorer:
+    """The restorer a process is working with; the last one is let go when the next one comes."""
+    from restorers.hub import load
+
+    return load(model, device=None if device == "auto" else device)
+
+
+@lru_cache(maxsize=4)
+def kept_store(path: str) -> Store:
+    """The store a process looks things up in."""
+    return Store(path)
+
+
+def crashed(unit: Unit, job: Job) -> Outcome:
+    """The outcome of a unit whose process died: a failed picture for each of its methods."""
+    name = unit.pair.input.name
+    reason = (
+        f"The process died while scoring {name}, probably for lack of memory; make it smaller or use fewer workers."
+    )
+    files = _Files(unit.pair)
+    rows = [replace(_blank(files, method, job), error=reason) for method in unit.methods]
+    return Outcome(tuple(rows), found=0, failed=len(rows))
