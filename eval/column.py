@@ -1,0 +1,258 @@
+"""One metric's column of a leaderboard: the scores, and every number that comes from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eval import stats
+
+if TYPE_CHECKING:
+    import pandas
+
+    from eval.metrics.spec import MetricSpec
+
+DETAILS = ("low", "high", "median", "std", "n", "infinite", "rank", "average_rank", "group")
+"""What a leaderboard's table holds for each metric beside its mean, as columns `<metric>_<detail>`."""
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """How method `a` compares with method `b` on the images both have.
+
+    `difference` is the mean of a - b where both are finite, `p` Wilcoxon's two-sided p-value after Holm's correction
+    over all pairs of the metric (NaN where no test is possible), and `wins`, `ties`, `losses` count images from the
+    side of `a`.
+    """
+
+    metric: str
+    a: str
+    b: str
+    images: int
+    difference: float
+    p: float
+    wins: int
+    ties: int
+    losses: int
+
+
+def show(value: float, decimals: int) -> str:
+    """A score as printed: fixed decimals, "∞" for infinity, an en dash where there is none.
+
+    Example:
+        >>> show(27.3149, 2), show(float("inf"), 2), show(float("nan"), 2)
+        ('27.31', '∞', '–')
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    text = f"{value:.{decimals}f}"
+    return text[1:] if text.startswith("-") and not float(text) else text
+
+
+def sort_value(value: float, better: str) -> float:
+    """A number to sort by: smaller is better, and a missing value is worst."""
+    if math.isnan(value):
+        return math.inf
+    return -value if better == "higher" else value
+
+
+@dataclass(eq=False)
+class Column:
+    """Scores of the methods on one metric, with their intervals, tests and letters.
+
+    Attributes:
+        metric: Metric name.
+        spec: Its facts.
+        used: The scores behind the means: a table (image x method), methods by name.
+        common: The scores on the images that all of these methods have.
+        fair: Whether all means are over the same images.
+        intervals: Per method, the ends of the interval of its mean.
+        p: Holm-adjusted p-values between the methods, in the order of `common`'s columns.
+        groups: Per method, its letters; "" where no test is possible.
+    """
+
+    metric: str
+    spec: MetricSpec
+    used: pandas.DataFrame
+    common: pandas.DataFrame
+    fair: bool
+    intervals: dict[str, tuple[float, float]]
+    p: np.ndarray
+    groups: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        metric: str,
+        spec: MetricSpec,
+        values: pandas.DataFrame,
+        names: Sequence[str],
+        images: str,
+        level: float,
+        notes: list[tuple[str, str]],
+    ) -> Column:
+        """Work out the column of `metric`; what the reader must know is added to `notes` as (title, sentence)."""
+        own = values[[name for name in names if name in values and values[name].notna().any()]].dropna(how="all")
+        common = own.dropna()
+        title = spec.title
+        absent = [name for name in names if name not in own]
+        if absent and own.shape[1]:
+            notes.append((title, f"no value for {', '.join(absent)}."))
+        together = images == "common" and len(common) > 0
+        used = common if together else own
+        _note_coverage(title, own, common, images, notes)
+        _note_infinite(title, used, notes)
+        intervals = _intervals(used, level)
+        p = stats.pairwise_p(common.to_numpy())
+        order = sorted(range(own.shape[1]), key=lambda j: sort_value(_mean(used.iloc[:, j]), spec.better))
+        groups = dict.fromkeys(own, "")
+        if own.shape[1] > 1 and len(common):
+            _note_power(title, len(common), own.shape[1], notes)
+            if len(common) >= stats.MINIMUM_IMAGES:
+                found = stats.letters(p[np.ix_(order, order)] < stats.ALPHA)
+                groups = {own.columns[j]: text for j, text in zip(order, found, strict=True)}
+        fair = bool((used.notna().sum() == len(used)).all())
+        return cls(metric, spec, used, common, fair, intervals, p, groups)
+
+    def mean(self, name: str) -> float:
+        """Mean score of a method; NaN without any score."""
+        return _mean(self.used[name]) if name in self.used else math.nan
+
+    def shown(self, name: str) -> str:
+        """The mean as printed."""
+        return show(self.mean(name), self.spec.decimals)
+
+    def _place(self, name: str) -> float:
+        return sort_value(round(self.mean(name), self.spec.decimals), self.spec.better)
+
+    def marks(self) -> dict[str, str]:
+        """Best and second best by the metric's direction, at the precision that is shown."""
+        if self.used.shape[1] < 2 or not self.fair:
+            return {}
+        shown = {name: self._place(name) for name in self.used}
+        places = sorted(set(shown.values()))[:2]
+        words = dict(zip(places, ("best", "second"), strict=False)) if len(places) > 1 else {}
+        return {name: words[value] for name, value in shown.items() if value in words}
+
+    def cells(self, name: str) -> dict[str, Any]:
+        """The detail columns of one method."""
+        m = self.metric
+        if name not in self.used:
+            empty = dict.fromkeys(DETAILS, math.nan) | {"n": 0, "infinite": 0, "group": ""}
+            return {f"{m}_{key}": empty[key] for key in DETAILS}
+        scores = self.used[name].dropna().to_numpy()
+        finite = scores[np.isfinite(scores)]
+        low, high = self.intervals[name]
+        ranked = list(self.common.columns).index(name)
+        places = [self._place(other) for other in self.used]
+        ranks = stats.image_ranks(self.common.to_numpy(), self.spec.better)
+        comparable = self.fair and len(self.common)
+        found = {
+            "low": low,
+            "high": high,
+            "median": float(np.median(scores)),
+            "std": float(np.std(finite, ddof=1)) if len(finite) > 1 else math.nan,
+            "n": len(scores),
+            "infinite": len(scores) - len(finite),
+            "rank": 1 + sum(place < self._place(name) for place in places) if comparable else math.nan,
+            "average_rank": stats.mean(ranks[:, ranked]) if len(self.common) else math.nan,
+            "group": self.groups[name],
+        }
+        return {f"{m}_{key}": found[key] for key in DETAILS}
+
+    def tests(self, order: Sequence[str]) -> list[PairedTest]:
+        """Every pair, the better-placed method of the board first."""
+        names = [name for name in order if name in self.common]
+        position = {name: list(self.common.columns).index(name) for name in names}
+        scores = self.common.to_numpy()
+        won, tied = stats.wins(scores, self.spec.better)
+        found = []
+        for index, a in enumerate(names):
+            for b in names[index + 1 :]:
+                i, j = position[a], position[b]
+                finite = np.isfinite(scores[:, [i, j]]).all(axis=1)
+                gap = stats.mean(scores[finite, i] - scores[finite, j])
+                counts = int(won[i, j]), int(tied[i, j]), int(won[j, i])
+                p = float(self.p[i, j]) if len(scores) >= stats.MINIMUM_IMAGES else math.nan
+                found.append(PairedTest(self.metric, a, b, len(scores), gap, p, *counts))
+        return found
+
+
+def _mean(scores: pandas.Series) -> float:
+    """Mean of the finite scores; infinite only if all are."""
+    values = scores.dropna().to_numpy()
+    finite = values[np.isfinite(values)]
+    if len(finite):
+        return stats.mean(finite)
+    return float(values[0]) if len(values) else math.nan
+
+
+def _intervals(used: pandas.DataFrame, level: float) -> dict[str, tuple[float, float]]:
+    """Intervals of all methods at once where they have the same images, one by one where not."""
+    columns = {name: used[name][np.isfinite(used[name])].to_numpy() for name in used}
+    whole = [name for name, values in columns.items() if len(values) == len(used)]
+    found = {}
+    if whole:
+        ends = stats.bootstrap_intervals(np.stack([columns[name] for name in whole], axis=1), level=level)
+        found = {name: (float(low), float(high)) for name, (low, high) in zip(whole, ends, strict=True)}
+    for name in columns.keys() - found.keys():
+        low, high = stats.bootstrap_intervals(columns[name][:, None], level=level)[0]
+        found[name] = (float(low), float(high))
+    return found
+
+
+def _note_coverage(
+    title: str, own: pandas.DataFrame, common: pandas.DataFrame, images: str, notes: list[tuple[str, str]]
+) -> None:
+    if len(common) == len(own):
+        return
+    if common.empty:
+        text = "the methods have no image in common, so they are not ranked; each mean is over the method's own images."
+    elif images == "common":
+        lacking = ", ".join(f"{name} lacks {count}" for name, count in own.isna().sum().items() if count)
+        left = _listed(sorted(set(own.index) - set(common.index)))
+        text = f"ranked on the {len(common)} of {len(own)} images that every method has ({lacking}); left out: {left}."
+    else:
+        text = (
+            "each mean is over the method's own images and means over different images do not compare, so no best is "
+            f"marked; ranks and tests use the {len(common)} images that every method has."
+        )
+    notes.append((title, text))
+
+
+def _note_infinite(title: str, used: pandas.DataFrame, notes: list[tuple[str, str]]) -> None:
+    for name in used:
+        count = int(np.isinf(used[name]).sum())
+        if count:
+            images = f"{count} image{'s' if count > 1 else ''}"
+            text = (
+                f"infinite for {name} on {images} (output identical to the reference); left out of its mean and "
+                "interval, ranked best there."
+            )
+            notes.append((title, text))
+
+
+def _note_power(title: str, images: int, methods: int, notes: list[tuple[str, str]]) -> None:
+    if images < stats.MINIMUM_IMAGES:
+        text = (
+            f"{images} image{'s' if images > 1 else ''} cannot support a test (at least {stats.MINIMUM_IMAGES} are "
+            "needed), so no letters are shown and no difference is claimed."
+        )
+        notes.append((title, text))
+    elif stats.smallest_adjusted_p(images, methods) >= stats.ALPHA:
+        text = (
+            f"{images} images are too few to tell any two of {methods} methods apart, however large the difference; "
+            "add images or compare fewer methods."
+        )
+        notes.append((title, text))
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

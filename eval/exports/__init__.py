@@ -1,0 +1,1 @@
+"""One printed form of a leaderboard a file. `eval.export` is the door."""

@@ -1,0 +1,36 @@
+"""A leaderboard as CSV: raw numbers at full precision, one row a method."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eval.leaderboard import Leaderboard
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def to_csv(board: Leaderboard) -> str:
+    """The raw table, then the protocol's name and hash on every row, so that no row can lose them.
+
+    Numbers are written so that reading them back gives the same float; infinite is `inf`, missing is empty. A name that
+    a spreadsheet would run as a formula gets a leading apostrophe.
+    """
+    import pandas
+
+    table = board.table.copy()
+    table["protocol"] = board.protocol_name
+    table["protocol_hash"] = board.protocol_hash
+    table["rank"] = table["rank"].astype("Int64")
+    cells = pandas.DataFrame({name: [_text(value) for value in table[name].tolist()] for name in table.columns})
+    return cells.to_csv(index=False, lineterminator="\n")
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value or type(value).__name__ == "NAType":
+        return ""
+    if isinstance(value, float):
+        return repr(int(value)) if value.is_integer() and math.fabs(value) < 1e15 else repr(value)
+    text = str(value)
+    return "'" + text if isinstance(value, str) and text.startswith(_FORMULA) else text

@@ -1,0 +1,130 @@
+r"""A leaderboard as a LaTeX table for a paper: booktabs, protocol in the caption, best bold, second underlined.
+
+The file is one `table` environment to `\input`; it needs `\usepackage{booktabs}` and nothing else, and compiles with
+pdfLaTeX, XeLaTeX and LuaLaTeX whatever characters the names hold: what ASCII cannot carry becomes a macro or U+XXXX.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+from eval.exports.printed import Cell, lines, plain, sentences
+from eval.leaderboard import COSTS
+
+if TYPE_CHECKING:
+    from eval.leaderboard import Leaderboard
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"{\char34}",
+    "`": "{`}",  # in braces, so that two of them stay two
+    "'": "{'}",
+}
+_SYMBOLS = {
+    "∞": r"$\infty$",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "→": r"$\rightarrow$",
+    "–": r"\textendash{}",
+    "—": r"\textemdash{}",
+    "‘": "`",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "…": r"\ldots{}",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+    "ł": r"\l{}",
+    "Ł": r"\L{}",
+    "ı": r"\i{}",
+    "°": r"$^\circ$",
+    "µ": r"$\mu$",
+}
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi _ pi rho _ "
+    "sigma tau upsilon phi chi psi omega"
+)
+_SYMBOLS |= {chr(0x3B1 + i): f"$\\{name}$" for i, name in enumerate(_GREEK.split()) if name != "_"}
+_ACCENTS = {0x300: "`", 0x301: "'", 0x302: "^", 0x303: "~", 0x304: "=", 0x306: "u", 0x307: ".", 0x308: '"'}
+_ACCENTS |= {0x30A: "r", 0x30B: "H", 0x30C: "v", 0x327: "c", 0x323: "d"}
+
+
+def to_latex(board: Leaderboard, *, intervals: bool = True, label: str = "tab:leaderboard") -> str:
+    """One `table` environment; `intervals` adds a small second line a method with the confidence intervals."""
+    costs = [COSTS[name] for name in board.costs]
+    arrows = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
+    specs = [board.specs[metric] for metric in board.metrics]
+    heads = ["Method", *(f"{escape(s.title)} {arrows[s.better]}" for s in specs), r"Avg.\ rank", *map(escape, costs)]
+    out = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}[t]",
+        r"\centering",
+        r"\footnotesize",
+        r"\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{_caption(board)}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
+        r"\toprule",
+        " & ".join(heads) + r" \\",
+        r"\midrule",
+    ]
+    for line in lines(board):
+        cells = [escape(line.method), *map(_cell, line.cells), _number(line.average_rank), *map(escape, line.costs)]
+        shows_interval = intervals and any(cell.interval for cell in line.cells)
+        out.append(" & ".join(cells) + (r" \\[-2pt]" if shows_interval else r" \\"))
+        if shows_interval:
+            small = [rf"{{\scriptsize {_number(cell.interval)}}}" if cell.interval else "" for cell in line.cells]
+            out.append(" & ".join(["", *small, "", *("" for _ in line.costs)]) + r" \\")
+    out += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    return "\n".join(out) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text as LaTeX prints it, in ASCII: no character can end a group, start a command or break the engine."""
+    return "".join(map(_character, unicodedata.normalize("NFC", plain(text)))).replace("--", "-{}-")
+
+
+def _character(character: str) -> str:
+    if character in _SPECIAL or character in _SYMBOLS:
+        return _SPECIAL.get(character) or _SYMBOLS[character]
+    if character.isascii():
+        return character
+    parts = unicodedata.normalize("NFD", character)
+    if len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and ord(parts[1]) in _ACCENTS:
+        return f"\\{_ACCENTS[ord(parts[1])]}{{{parts[0]}}}"
+    return f"U+{ord(character):04X}"
+
+
+def _cell(cell: Cell) -> str:
+    number = _number(cell.text)
+    number = {"best": rf"\textbf{{{number}}}", "second": rf"\underline{{{number}}}"}.get(cell.mark, number)
+    return f"{number}$^{{\\mathrm{{{cell.group}}}}}$" if cell.group else number
+
+
+def _number(text: str) -> str:
+    return text.replace("∞", r"$\infty$").replace("–", r"\textendash{}").replace("-", "$-$")
+
+
+def _caption(board: Leaderboard) -> str:
+    """Everything the table needs to be read right; the failures are counted, not listed."""
+    return "\n".join(escape(sentence) for sentence in sentences(board)) + "\nBest in bold, second best underlined."

@@ -1,0 +1,59 @@
+"""A leaderboard as a Markdown table for a README or an issue: best bold, second underlined."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+
+from eval.exports.printed import Cell, failure_line, lines, plain, sentences, title
+from eval.leaderboard import COSTS
+
+if TYPE_CHECKING:
+    from eval.leaderboard import Leaderboard
+
+
+def to_markdown(board: Leaderboard, *, intervals: bool = True) -> str:
+    """The table, the sentences that belong to it, and the failures.
+
+    Letters stand behind the number as superscripts; `intervals` adds the confidence interval behind each mean.
+    """
+    costs = [COSTS[name] for name in board.costs]
+    heads = ["#", "Method", *(title(board, m) for m in board.metrics), "Average rank", "Failures", *costs]
+    body = [
+        [
+            line.rank,
+            escape(line.method),
+            *(_cell(cell, intervals) for cell in line.cells),
+            line.average_rank,
+            str(line.failures),
+            *map(escape, line.costs),
+        ]
+        for line in lines(board)
+    ]
+    parts = [_table(["#", *map(escape, heads[1:])], body, "rl" + "r" * (len(heads) - 2)), ""]
+    parts += [f"- {escape(sentence)}" for sentence in sentences(board)]
+    if board.failures:
+        rows = [
+            [escape(t) for t in (f.image, f.method, failure_line(board, f.metric), f.error)] for f in board.failures
+        ]
+        parts += ["", _table(["Image", "Method", "Score", "Why there is none"], rows, "llll")]
+    return "\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown and the HTML inside it show as it is, on one line."""
+    return re.sub(r"([\\`*_{}\[\]|~#])", r"\\\1", html.escape(plain(text), quote=False))
+
+
+def _cell(cell: Cell, intervals: bool) -> str:
+    text = {"best": f"**{cell.text}**", "second": f"<u>{cell.text}</u>"}.get(cell.mark, cell.text)
+    letters = f"<sup>{cell.group}</sup>" if cell.group else ""
+    return f"{text}{letters}" + (f" <sub>{cell.interval}</sub>" if intervals and cell.interval else "")
+
+
+def _table(heads: list[str], body: list[list[str]], align: str) -> str:
+    widths = [max(3, *(len(row[i]) for row in [heads, *body])) for i in range(len(heads))]
+    rule = ["-" * (width - 1) + (":" if side == "r" else "-") for width, side in zip(widths, align, strict=True)]
+    rows = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [heads, rule, *body]]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -1,0 +1,147 @@
+"""What every printed form of a leaderboard shows, decided once: headings, cells, sentences."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eval import stats
+from eval.column import show
+from eval.rows import WHOLE_PICTURE
+
+if TYPE_CHECKING:
+    from eval.leaderboard import Leaderboard
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+LIMITS = {"seconds_per_mpix": 3, "gmacs": 4, "peak_mib": 4}  # significant digits
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one method: the raw mean, its printed form, and what stands around it."""
+
+    metric: str
+    value: float
+    text: str
+    mark: str
+    group: str
+    low: float
+    high: float
+    interval: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method."""
+
+    rank: str
+    method: str
+    cells: tuple[Cell, ...]
+    average_rank: str
+    failures: int
+    costs: tuple[str, ...]
+
+
+def lines(board: Leaderboard) -> list[Line]:
+    """The rows of the printed table, best first."""
+    found = []
+    for row in board.table.to_dict("records"):
+        cells = tuple(_cell(board, row, metric) for metric in board.metrics)
+        costs = tuple(show_cost(name, row[name]) for name in board.costs)
+        rank = "–" if math.isnan(row["rank"]) else str(int(row["rank"]))
+        found.append(Line(rank, row["method"], cells, show(row["average_rank"], 2), int(row["failures"]), costs))
+    return found
+
+
+def title(board: Leaderboard, metric: str) -> str:
+    """Heading of a metric: title and direction."""
+    spec = board.specs[metric]
+    return f"{spec.title} {ARROWS[spec.better]}"
+
+
+def show_cost(name: str, value: Any) -> str:
+    """An efficiency figure as printed.
+
+    Example:
+        >>> show_cost("parameters", 2_614_000), show_cost("seconds_per_mpix", 0.04567)
+        ('2.61 M', '0.0457')
+    """
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if name == "parameters":
+        for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+            if value >= size:
+                return f"{value / size:.3g} {unit}"
+        return f"{value:.0f}"
+    if name in LIMITS:
+        text = f"{float(value):.{LIMITS[name]}g}"
+        return f"{float(text):g}" if "e" in text else text
+    return str(value)
+
+
+def sentences(board: Leaderboard) -> list[str]:
+    """What must be read with the table: how the numbers were made, what the letters mean, what is missing."""
+    found = [f"Protocol {board.protocol}"]
+    variants = [f"{board.specs[m].title}: {name}" for m, name in board.variants.items() if name]
+    if variants:
+        found.append(f"Implementations: {', '.join(variants)}.")
+    found.append(f"Scores are means over images ({images(board)}).")
+    if board.table[[f"{m}_low" for m in board.metrics]].notna().any(axis=None):
+        found.append(
+            f"Intervals: {board.level:.0%} BCa bootstrap over images, {stats.RESAMPLES:,} resamples, seed {stats.SEED}."
+        )
+    if any(board.groups.values()):
+        found.append(
+            "Methods that share a letter cannot be told apart: two-sided paired Wilcoxon signed-rank tests with Holm's "
+            "correction, 5% level, one family a metric."
+        )
+    found.append("Average rank: mean over metrics of a method's rank per image, 1 = best on every image.")
+    found.extend(board.notes)
+    if board.failures:
+        counts = Counter(failure.method for failure in board.failures)
+        found.append(f"Failures: {', '.join(f'{name} {count}' for name, count in sorted(counts.items()))}.")
+    return found
+
+
+def images(board: Leaderboard) -> str:
+    """How many images the means are over."""
+    counts = {m: tuple(sorted({int(n) for n in board.table[f"{m}_n"] if n})) for m in board.metrics}
+    if len(set(counts.values())) == 1:
+        return f"{_span(next(iter(counts.values())))} images"
+    return ", ".join(f"{board.specs[m].title}: {_span(n)} images" for m, n in counts.items())
+
+
+def failure_line(board: Leaderboard, metric: str) -> str:
+    """What failed, in the words of the table."""
+    if metric == WHOLE_PICTURE:
+        return "whole picture"
+    return board.specs[metric].title if metric in board.specs else metric
+
+
+def plain(text: str) -> str:
+    """`text` on one line, without control characters: names come from files and forms."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _cell(board: Leaderboard, row: dict[str, Any], metric: str) -> Cell:
+    decimals = board.specs[metric].decimals
+    low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+    interval = "" if math.isnan(low) else f"[{show(low, decimals)}, {show(high, decimals)}]"
+    return Cell(
+        metric=metric,
+        value=row[metric],
+        text=show(row[metric], decimals),
+        mark=board.marks.get((row["method"], metric), ""),
+        group=board.groups.get((row["method"], metric), ""),
+        low=low,
+        high=high,
+        interval=interval,
+    )
+
+
+def _span(counts: tuple[int, ...]) -> str:
+    if not counts:
+        return "no"
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

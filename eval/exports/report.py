@@ -1,0 +1,75 @@
+"""A leaderboard as JSON: every number and sentence of it, the protocol's fields, and the versions behind them."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from eval import stats
+from version import __version__
+
+if TYPE_CHECKING:
+    from eval.leaderboard import Leaderboard
+
+_PACKAGES = ("numpy", "scipy", "pandas")
+
+
+def to_report(board: Leaderboard) -> str:
+    """The whole leaderboard as JSON. Infinite is the string "Infinity", missing is null; no clock is read."""
+    report = {
+        "protocol": {
+            "name": board.protocol_name,
+            "hash": board.protocol_hash,
+            "sentence": board.protocol,
+            "fields": board.protocol_json,
+        },
+        "metrics": {
+            metric: {
+                "title": board.specs[metric].title,
+                "better": board.specs[metric].better,
+                "decimals": board.specs[metric].decimals,
+                "variant": board.variants[metric],
+                "common_images": board.common[metric],
+            }
+            for metric in board.metrics
+        },
+        "methods": [
+            {**row, "shown": shown, "marks": {m: board.marks.get((row["method"], m), "") for m in board.metrics}}
+            for row, shown in zip(board.table.to_dict("records"), board.shown.to_dict("records"), strict=True)
+        ],
+        "pairs": [asdict(test) for test in board.tests],
+        "failures": [asdict(failure) for failure in board.failures],
+        "notes": list(board.notes),
+        "statistics": {
+            "interval": {"kind": "BCa", "level": board.level, "resamples": stats.RESAMPLES, "seed": stats.SEED},
+            "test": {"name": "Wilcoxon signed-rank, two-sided", "correction": "Holm", "alpha": stats.ALPHA},
+        },
+        "versions": {
+            "rows": list(board.code_versions),
+            "ranking": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+    }
+    return json.dumps(_plain(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Values JSON has: numpy scalars unpacked, NaN as null, infinity as its name."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        return int(value) if value.is_integer() and abs(value) < 1e15 else value
+    return value if isinstance(value, (str, int, bool)) or value is None else str(value)

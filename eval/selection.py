@@ -1,0 +1,243 @@
+"""From score rows to what may be compared: one protocol, one variant a metric, one number an image and method.
+
+A ranking is only as honest as the rows that enter it. This module refuses what must not be mixed, names apart what
+only looks the same (two weight files of one method, two references under one image name), and says the rest in notes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from errors import ProtocolError, UsageError
+from eval.rows import WHOLE_PICTURE, typed
+
+if TYPE_CHECKING:
+    import pandas
+
+_NEEDED = ("image", "method", "metric", "value")
+_TEXT = ("dataset", "variant", "protocol", "protocol_hash", "input_sha256", "reference_sha256", "weights_sha256")
+_TRACE = ("weights_sha256", "device", "code_version")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A score that does not exist, and why. `metric` is "" when the picture as a whole failed."""
+
+    image: str
+    method: str
+    metric: str
+    error: str
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Comparable scores.
+
+    Attributes:
+        values: Per metric, a table (image x method) of raw values; NaN where there is none, images sorted by name.
+        failures: Every score that could not be computed, sorted.
+        protocol: Name of the one protocol.
+        protocol_hash: Its hash.
+        variants: Per metric, the implementation behind it, "" where there is only one.
+        provenance: Per method, the weights, devices and code versions of its rows, each as sorted distinct strings.
+        seconds_per_mpix: Per method, the median restoring time per output megapixel, where rows carry times.
+        peak_mib: Per method, the largest peak memory of its rows, where known.
+        notes: Sentences a reader of the ranking must see.
+    """
+
+    values: dict[str, pandas.DataFrame]
+    failures: tuple[Failure, ...]
+    protocol: str
+    protocol_hash: str
+    variants: dict[str, str]
+    provenance: dict[str, dict[str, tuple[str, ...]]]
+    seconds_per_mpix: dict[str, float]
+    peak_mib: dict[str, float]
+    notes: tuple[str, ...]
+
+
+def select(
+    frame: pandas.DataFrame,
+    *,
+    protocol_hash: str | None = None,
+    dataset: str | None = None,
+    ordered: tuple[str, ...] = (),
+) -> Selection:
+    """Take the comparable rows of `frame`.
+
+    Args:
+        frame: Score rows with the columns of `eval.rows.COLUMNS`; only image, method, metric and value are required.
+        protocol_hash: Which protocol to take when `frame` holds several (a prefix is enough).
+        dataset: Which set to take when `frame` holds several; None pools them, and says so.
+        ordered: Metrics that come first, in this order; others follow by name.
+
+    Raises:
+        UsageError: No row fits, or `frame` does not hold score rows.
+        ProtocolError: The rows mix protocols or metric variants, or score one image twice with different values.
+    """
+    rows = _complete(frame)
+    notes: list[str] = []
+    if dataset is not None:
+        rows = rows[rows["dataset"] == dataset]
+    if protocol_hash:
+        rows = rows[rows["protocol_hash"].str.startswith(protocol_hash)]
+    if rows.empty:
+        asked = [f"set {dataset!r}"] * (dataset is not None) + [f"protocol {protocol_hash!r}"] * bool(protocol_hash)
+        raise UsageError(f"There are no score rows{' of ' + ' and '.join(asked) if asked else ''} to rank.")
+    _one_protocol(rows)
+    rows = _name_sets(rows, notes)
+    rows = _name_methods(rows, notes)
+    rows = _name_images(rows, notes)
+    failed = rows["value"].isna()
+    scored = _one_value(rows[~failed])
+    failures = _failures(rows[failed], scored)
+    _one_variant(scored)
+    return Selection(
+        values=_tables(scored, ordered),
+        failures=failures,
+        protocol=rows["protocol"].iloc[0],
+        protocol_hash=rows["protocol_hash"].iloc[0],
+        variants={metric: part["variant"].iloc[0] for metric, part in scored.groupby("metric")},
+        provenance=_provenance(rows, notes),
+        seconds_per_mpix=_speed(scored),
+        peak_mib=scored.groupby("method")["peak_mib"].max().dropna().to_dict(),
+        notes=tuple(notes),
+    )
+
+
+def _complete(frame: pandas.DataFrame) -> pandas.DataFrame:
+    missing = [name for name in _NEEDED if name not in frame.columns]
+    if missing:
+        raise UsageError(f"These are not score rows: the column {missing[0]!r} is missing.")
+    rows = frame.copy()
+    for name in {*_TEXT, *_TRACE} - set(rows.columns):
+        rows[name] = ""
+    for name in {"error", "height", "width", "seconds", "peak_mib"} - set(rows.columns):
+        rows[name] = None
+    rows = typed(rows)
+    untold = rows["value"].isna() & rows["error"].isna()
+    rows.loc[untold, "error"] = "the value is not a number"
+    return rows.reset_index(drop=True)
+
+
+def _one_protocol(rows: pandas.DataFrame) -> None:
+    found = rows[["protocol", "protocol_hash"]].drop_duplicates().sort_values(["protocol", "protocol_hash"])
+    hashes = set(found["protocol_hash"])
+    if len(hashes) > 1 or (
+        hashes == {""} and len(found) > 1
+    ):  # a name is not part of a protocol, its hash is all of it
+        names = ", ".join(f"{name or 'unnamed'} ({digest})" for name, digest in found.itertuples(index=False))
+        raise ProtocolError(
+            f"Scores of different protocols must not be ranked together: {names}. Choose one by its hash."
+        )
+
+
+def _one_variant(scored: pandas.DataFrame) -> None:
+    for metric, found in scored.groupby("metric")["variant"].unique().items():
+        if len(found) > 1:
+            names = ", ".join(sorted(name or "unnamed" for name in found))
+            raise ProtocolError(
+                f"{metric} was computed in different ways that must not be ranked together: {names}. "
+                "Score all methods with one of them."
+            )
+
+
+def _name_sets(rows: pandas.DataFrame, notes: list[str]) -> pandas.DataFrame:
+    """Put the set's name before the image's when several sets are pooled."""
+    counts = rows.groupby("dataset")["image"].nunique()
+    if len(counts) > 1:
+        listed = ", ".join(f"{name or 'unnamed'} ({count} images)" for name, count in counts.items())
+        notes.append(f"Pooled over several sets, every image weighing the same: {listed}.")
+        rows = rows.assign(image=rows["dataset"].where(rows["dataset"] != "", "unnamed") + "/" + rows["image"])
+    return rows
+
+
+def _name_methods(rows: pandas.DataFrame, notes: list[str]) -> pandas.DataFrame:
+    """Tell apart methods that share a name but not their weights."""
+    weights = rows[rows["weights_sha256"] != ""].groupby("method")["weights_sha256"].nunique()
+    for name in weights[weights > 1].index:
+        mine = (rows["method"] == name) & (rows["weights_sha256"] != "")
+        rows.loc[mine, "method"] = name + "@" + rows.loc[mine, "weights_sha256"].str[:8]
+        notes.append(f"{name} was scored with {weights[name]} different weight files, ranked apart as {name}@hash.")
+    return rows
+
+
+def _name_images(rows: pandas.DataFrame, notes: list[str]) -> pandas.DataFrame:
+    """Tell apart images that share a name but not their reference (or, without references, their input)."""
+    keys = ["image", "method", "input_sha256"]
+    known = rows["reference_sha256"].where(rows["reference_sha256"] != "")
+    reference = known.fillna(known.groupby([rows[key] for key in keys]).transform("first")).fillna("")
+    several = reference[reference != ""].groupby(rows["image"]).nunique()
+    by_reference = rows["image"].isin(several[several > 1].index) & (reference != "")
+    inputs = (
+        rows[(rows["input_sha256"] != "") & (reference == "")].groupby(["image", "method"])["input_sha256"].nunique()
+    )
+    doubled = inputs[inputs > 1].index.get_level_values("image").unique()
+    by_input = rows["image"].isin(doubled) & (reference == "")
+    if by_reference.any():
+        count = rows.loc[by_reference, "image"].nunique()
+        notes.append(f"{_images(count)} carry one name but different references; they are kept apart as name#hash.")
+        rows.loc[by_reference, "image"] += "#" + reference[by_reference].str[:8]
+    if by_input.any():
+        count = rows.loc[by_input, "image"].nunique()
+        notes.append(f"{_images(count)} carry one name but different inputs; they are kept apart as name#hash.")
+        rows.loc[by_input, "image"] += "#" + rows.loc[by_input, "input_sha256"].str[:8]
+    return rows
+
+
+def _one_value(scored: pandas.DataFrame) -> pandas.DataFrame:
+    """One row an image, method and metric; equal values are one, different ones are nobody's to choose from."""
+    keys = ["metric", "image", "method", "variant"]
+    scored = scored.sort_values([*keys, "value", "output_sha256"] if "output_sha256" in scored else [*keys, "value"])
+    unique = scored.drop_duplicates([*keys, "value"])
+    twice = unique[unique.duplicated(keys, keep=False)]
+    if not twice.empty:
+        first = twice.iloc[0]
+        values = twice[(twice[keys] == first[keys]).all(axis=1)]["value"]
+        raise ProtocolError(
+            f"{first['method']} has different {first['metric']} scores for the image {first['image']!r} "
+            f"({', '.join(format(value, '.6g') for value in values)}): give the two results different method names."
+        )
+    return unique
+
+
+def _failures(failed: pandas.DataFrame, scored: pandas.DataFrame) -> tuple[Failure, ...]:
+    """Errors that no later success made up for."""
+    made_up = set(scored[["image", "method", "metric"]].itertuples(index=False, name=None))
+    made_up |= {(image, method, WHOLE_PICTURE) for image, method, _ in made_up}
+    found = set(failed[["image", "method", "metric", "error"]].itertuples(index=False, name=None))
+    return tuple(Failure(*entry) for entry in sorted(found) if entry[:3] not in made_up)
+
+
+def _tables(scored: pandas.DataFrame, ordered: tuple[str, ...]) -> dict[str, pandas.DataFrame]:
+    present = sorted(scored["metric"].unique(), key=lambda m: (ordered.index(m) if m in ordered else len(ordered), m))
+    tables = {}
+    for metric in present:
+        table = scored[scored["metric"] == metric].pivot(index="image", columns="method", values="value")
+        tables[metric] = table.sort_index().sort_index(axis=1)
+    return tables
+
+
+def _provenance(rows: pandas.DataFrame, notes: list[str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    found = {
+        str(method): {name: tuple(sorted(set(part[name]) - {""})) for name in _TRACE}
+        for method, part in rows.groupby("method")
+    }
+    versions = sorted({version for trace in found.values() for version in trace["code_version"]})
+    if len(versions) > 1:
+        notes.append(f"The scores come from several versions of the code: {', '.join(versions)}.")
+    return found
+
+
+def _speed(scored: pandas.DataFrame) -> dict[str, float]:
+    """Median seconds per output megapixel; one time a picture, however many metrics were computed on it."""
+    timed = scored.dropna(subset=["seconds", "height", "width"]).drop_duplicates(["image", "method"])
+    pixels = (timed["height"] * timed["width"]).astype(np.float64)
+    return (timed["seconds"] / pixels * 1e6).groupby(timed["method"]).median().to_dict()
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' if count != 1 else ''}"
