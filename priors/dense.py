@@ -1,0 +1,70 @@
+"""Patch features of a CLIP vision transformer that can be compared with words.
+
+The last block's output at a patch has been mixed for the class token's needs and is badly aligned with text. Its
+value path is not: apply the attention's value and output projections without query-key mixing, then the final
+norm and the visual projection (Zhou, Loy, Dai, "Extract Free Dense Labels from CLIP", ECCV 2022). The position
+embedding is interpolated, so the grid follows the size and shape of the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor, cat
+
+if TYPE_CHECKING:
+    from open_clip.transformer import VisionTransformer
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What one pass of the image tower gives, not normalised.
+
+    Attributes:
+        picture: (N,D), the pooled feature, equal to ``visual(x)`` at the native size.
+        patches: (N,D,h,w), the value-path features.
+    """
+
+    picture: Tensor
+    patches: Tensor
+
+
+def interpolate_positions(embedding: Tensor, native: tuple[int, int], grid: tuple[int, int]) -> Tensor:
+    """Resize a (1 + h*w, width) position embedding from the native grid to another one.
+
+    Returns:
+        (1 + rows*columns, width); the class token's row is untouched, the native grid gives the same tensor back.
+    """
+    if grid == native:
+        return embedding
+    table = embedding[1:].T.reshape(1, -1, *native).float()
+    table = F.interpolate(table, grid, mode="bicubic", align_corners=False, antialias=True)
+    return cat([embedding[:1], table.flatten(2)[0].T.to(embedding.dtype)])
+
+
+def encode(visual: VisionTransformer, x: Tensor) -> Encoded:
+    """Run the tower once and read out both the picture's and the patches' features.
+
+    Args:
+        visual: an open_clip vision transformer with ordinary blocks and class-token or mean pooling.
+        x: (N,3,H,W), normalised as the model expects; H and W multiples of its patch size.
+    """
+    x = visual.conv1(x)
+    grid = tuple(x.shape[-2:])
+    x = x.flatten(2).transpose(1, 2)
+    x = cat([visual.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], 1)
+    x = visual.ln_pre(x + interpolate_positions(visual.positional_embedding, visual.grid_size, grid).to(x.dtype))
+    *blocks, last = visual.transformer.resblocks
+    for block in blocks:
+        x = block(x)
+
+    normed = last.ln_1(x)
+    attention = last.attn
+    width = attention.embed_dim
+    values = F.linear(normed[:, 1:], attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :])
+    patches = visual.ln_post(attention.out_proj(values)) @ visual.proj
+
+    picture, _ = visual._pool(last(x))
+    return Encoded(picture @ visual.proj, patches.transpose(1, 2).unflatten(2, grid))

@@ -1,0 +1,1 @@
+"""How the embedded weights were made, and how to make your own."""

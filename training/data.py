@@ -1,0 +1,165 @@
+"""Photographs for training: tars and folders in, packed uint8 arrays and crops out.
+
+Decoding JPEGs in every epoch would cost more than a step of a small network, so pictures are decoded once, reduced,
+and packed into one flat array per pool (``PicturePool``), which maps from disk. The expected tars are those of the
+NYUv2 labelled scenes (pictures and 8-bit depth), a multi-exposure set, and the BSDS500 photographs without ``val``;
+any folder of pictures can stand in for the last.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from errors import SetError
+from images import is_picture_name, list_pictures, read_picture
+
+NYU_SCENES = 1399
+NYU_VALIDATION = range(1349, NYU_SCENES)
+"""Kept out of every training run; scenes 1399 and up are RESIDE's SOTS and are not in the tars at all."""
+
+BSDS_VALIDATION = 80
+MULTI_EXPOSURE_VALIDATION = 15
+WELL_EXPOSED_LUMA = 118.0
+
+
+def tar_pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (member name, (H,W,3) or (H,W) uint8) for every picture of a tar, in name order.
+
+    Raises:
+        SetError: the tar is not there.
+    """
+    if not path.is_file():
+        raise SetError(f"Training data {path} is missing; point --data at the folder that holds the tars.")
+    with tarfile.open(path) as archive:
+        for member in sorted(archive.getmembers(), key=lambda m: m.name):
+            stream = archive.extractfile(member) if member.isfile() and is_picture_name(member.name) else None
+            if stream is not None:
+                with Image.open(io.BytesIO(stream.read())) as picture:
+                    yield member.name, np.array(picture if picture.mode == "L" else picture.convert("RGB"))
+
+
+def nyu(root: Path, *, validation: bool = False) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield (scene, picture (480,640,3) uint8, depth (240,320) uint8) of the training or the validation scenes."""
+    pairs = zip(tar_pictures(root / "nyu_images.tar"), tar_pictures(root / "nyu_depth.tar"), strict=True)
+    for (name, picture), (depth_name, depth) in pairs:
+        scene = int(Path(name).stem)
+        if scene != int(Path(depth_name).stem):
+            raise SetError(f"NYU tars do not match: picture {name} came with depth {depth_name}.")
+        if (scene in NYU_VALIDATION) == validation:
+            yield scene, picture, depth
+
+
+def bsds(root: Path, *, validation: bool = False) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name, picture) of the photographs; the last 80 by name are the validation part."""
+    pictures = list(tar_pictures(root / "bsds400.tar"))
+    yield from pictures[-BSDS_VALIDATION:] if validation else pictures[:-BSDS_VALIDATION]
+
+
+def multi_exposure(root: Path, *, validation: bool = False) -> Iterator[tuple[str, float, bool, np.ndarray]]:
+    """Yield (name, mean luma, is the scene's best exposed, picture); the last 15 scenes are the validation part."""
+    path = root / "multi_exposure.tar"
+    pictures = dict(tar_pictures(path))
+    scenes = sorted({Path(name).parent.name for name in pictures})
+    held_out = set(scenes[-MULTI_EXPOSURE_VALIDATION:])
+    luma = {name: float(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY).mean()) for name, p in pictures.items()}
+    for scene in scenes:
+        if (scene in held_out) != validation:
+            continue
+        names = [name for name in pictures if Path(name).parent.name == scene]
+        best = min(names, key=lambda name: abs(luma[name] - WELL_EXPOSED_LUMA))
+        for name in names:
+            yield name, luma[name], name == best, pictures[name]
+
+
+def folder(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name, picture) of every picture under a folder."""
+    for file in list_pictures(path):
+        yield file.name, read_picture(file).pixels
+
+
+def reduce_picture(picture: np.ndarray, short: int) -> np.ndarray:
+    """Area-average a picture or map so that its short side is ``short``; smaller ones are left alone."""
+    height, width = picture.shape[:2]
+    scale = short / min(height, width)
+    if scale >= 1:
+        return np.ascontiguousarray(picture)
+    return cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+
+
+@dataclass(frozen=True, eq=False)
+class PicturePool:
+    """Pictures of different sizes in one flat uint8 array that maps from disk.
+
+    Attributes:
+        flat: every array's bytes, one after another.
+        shapes: shape of each array.
+        offsets: where each array starts; one more entry than ``shapes``.
+        facts: one JSON-able record per array (name, source, luma, ...).
+    """
+
+    flat: np.ndarray
+    shapes: tuple[tuple[int, ...], ...]
+    offsets: np.ndarray
+    facts: tuple[dict, ...]
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        start, stop = self.offsets[index], self.offsets[index + 1]
+        return self.flat[start:stop].reshape(self.shapes[index])
+
+    @classmethod
+    def build(cls, arrays: Iterable[tuple[np.ndarray, dict]]) -> PicturePool:
+        """Pack (uint8 array, facts) pairs."""
+        pieces, shapes, facts = [], [], []
+        for array, fact in arrays:
+            pieces.append(np.ascontiguousarray(array, dtype=np.uint8).ravel())
+            shapes.append(array.shape)
+            facts.append(fact)
+        offsets = np.concatenate([[0], np.cumsum([p.size for p in pieces], dtype=np.int64)])
+        return cls(np.concatenate(pieces) if pieces else np.zeros(0, np.uint8), tuple(shapes), offsets, tuple(facts))
+
+    def save(self, stem: Path) -> None:
+        """Write ``stem.npy`` and ``stem.json``; the JSON last, so a half-written pool is never opened."""
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        np.save(stem.with_suffix(".npy"), self.flat)
+        stem.with_suffix(".json").write_text(json.dumps({"shapes": self.shapes, "facts": self.facts}))
+
+    @classmethod
+    def open(cls, stem: Path) -> PicturePool:
+        """Map a saved pool."""
+        header = json.loads(stem.with_suffix(".json").read_text())
+        shapes = tuple(tuple(shape) for shape in header["shapes"])
+        offsets = np.concatenate([[0], np.cumsum([np.prod(s, dtype=np.int64) for s in shapes])])
+        return cls(np.load(stem.with_suffix(".npy"), mmap_mode="r"), shapes, offsets, tuple(header["facts"]))
+
+
+def crop_box(
+    height: int, width: int, aspect: float, scale: float, rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Draw a crop (top, left, height, width) of width/height ``aspect`` and ``scale`` of the largest such size."""
+    crop_height = min(height, width / aspect) * scale
+    crop_width = min(width, round(crop_height * aspect))
+    crop_height = min(height, round(crop_height))
+    top = int(rng.integers(0, height - crop_height + 1))
+    left = int(rng.integers(0, width - crop_width + 1))
+    return top, left, crop_height, int(crop_width)
+
+
+def take(array: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int], flip: bool) -> np.ndarray:
+    """Cut a box (of the unit square of the first array, in its pixels) and resize it to (height, width)."""
+    top, left, height, width = box
+    cut = array[top : top + height, left : left + width]
+    mode = cv2.INTER_AREA if height >= size[0] else cv2.INTER_LINEAR
+    cut = cv2.resize(cut, (size[1], size[0]), interpolation=mode)
+    return cut[:, ::-1] if flip else cut

@@ -1,0 +1,1 @@
+"""The physics of what goes wrong with pictures, on tensors and seeded."""

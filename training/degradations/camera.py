@@ -1,0 +1,104 @@
+"""What optics, sensors, weather and files do besides haze and darkness: blur, noise, rain streaks, JPEG, tone.
+
+Pictures are (N,3,H,W) float32 in [0,1]; every draw comes from the generator given.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def filter_each(picture: Tensor, kernels: Tensor) -> Tensor:
+    """Correlate picture i with kernel i (N,k,k), k odd, borders mirrored."""
+    count, channels, height, width = picture.shape
+    half = kernels.shape[-1] // 2
+    padded = F.pad(picture, (half, half, half, half), mode="reflect")
+    weight = kernels.repeat_interleave(channels, 0)[:, None]
+    return F.conv2d(padded.reshape(1, count * channels, *padded.shape[-2:]), weight, groups=count * channels).reshape(
+        count, channels, height, width
+    )
+
+
+def gaussian_kernels(sigma: Tensor, size: int) -> Tensor:
+    """Isotropic Gaussian kernels (N,size,size) of standard deviation ``sigma`` (N,) pixels, summing to one."""
+    axis = torch.arange(size, dtype=torch.float32) - size // 2
+    line = torch.exp(-0.5 * (axis[None] / sigma[:, None]) ** 2)
+    kernel = line[:, :, None] * line[:, None, :]
+    return kernel / kernel.sum((1, 2), keepdim=True)
+
+
+def motion_kernels(length: Tensor, angle: Tensor, size: int, *, width: float = 0.6) -> Tensor:
+    """Straight-line motion kernels (N,size,size): ``length`` pixels along ``angle`` radians, soft edges."""
+    axis = torch.arange(size, dtype=torch.float32) - size // 2
+    rows, columns = torch.meshgrid(axis, axis, indexing="ij")
+    cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
+    along, across = columns * cosine + rows * sine, -columns * sine + rows * cosine
+    beyond = (along.abs() - length[:, None, None] / 2).clamp_min(0)
+    kernel = torch.exp(-0.5 * (across / width) ** 2 - 0.5 * (beyond / width) ** 2)
+    return kernel / kernel.sum((1, 2), keepdim=True)
+
+
+def gaussian_noise(picture: Tensor, sigma: Tensor | float, generator: torch.Generator) -> Tensor:
+    """Add white Gaussian noise of deviation ``sigma`` (of 1.0) and clip."""
+    return (picture + sigma * torch.randn(picture.shape, generator=generator)).clamp(0, 1)
+
+
+def rain(picture: Tensor, density: Tensor, length: Tensor, angle: Tensor, generator: torch.Generator) -> Tensor:
+    """Bright streaks: sparse impulses smeared by a motion kernel and added, as in the usual linear rain model.
+
+    Args:
+        picture: (N,3,H,W).
+        density: (N,) share of pixels where a drop starts, about 0.005 to 0.04.
+        length: (N,) streak length in pixels.
+        angle: (N,) radians from horizontal; about pi/2 for falling rain.
+        generator: source of randomness.
+    """
+    count, _, height, width = picture.shape
+    drops = torch.rand(count, 1, height, width, generator=generator) < density[:, None, None, None]
+    size = min(31, 2 * ((min(height, width) - 1) // 2) - 1)
+    kernels = motion_kernels(length, angle, size)
+    streaks = filter_each(drops.float(), kernels / kernels.amax((1, 2), keepdim=True))
+    return (picture + 0.55 * streaks.clamp(0, 1)).clamp(0, 1)
+
+
+def jpeg(picture: Tensor, quality: list[int]) -> Tensor:
+    """Encode and decode picture i as JPEG of ``quality[i]`` (1 to 100)."""
+    decoded = []
+    pixels = (picture.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    for array, level in zip(pixels, quality, strict=True):
+        _, data = cv2.imencode(".jpg", array[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, int(level)))
+        decoded.append(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float() / 255
+
+
+def tone(
+    picture: Tensor,
+    *,
+    gamma: Tensor | float = 1.0,
+    gain: Tensor | float = 1.0,
+    saturation: Tensor | float = 1.0,
+    lift: Tensor | float = 0.0,
+) -> Tensor:
+    """The variety of ordinary cameras, which is no degradation: tone curve, gain per channel, saturation, black level.
+
+    Args:
+        picture: (N,3,H,W).
+        gamma: exponent.
+        gain: factor, (N,1,1,1) or (N,3,1,1) for white balance.
+        saturation: 0 is grey, 1 leaves colours alone.
+        lift: black level as a share of white, at most about 0.06.
+    """
+    toned = (picture.clamp(0, 1) ** gamma * gain).clamp(0, 1)
+    grey = (toned * toned.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return (lift + (1 - lift) * (grey + saturation * (toned - grey))).clamp(0, 1)
+
+
+def sample_faint(count: int, generator: torch.Generator) -> Tensor:
+    """Noise that every camera has, 0 to 2.5 of 255; (count,1,1,1)."""
+    return torch.rand(count, 1, 1, 1, generator=generator) * (2.5 / 255)

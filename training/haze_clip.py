@@ -1,0 +1,394 @@
+"""The embedded haze CLIP: a compact image tower and text tower, trained on words for what goes wrong with pictures.
+
+Three losses on one forward pass (all with CLIP's own convention, ``softmax(logit_scale * cos)``):
+
+* contrastive: every picture has a caption made from its true labels; all captions whose claims hold for a picture are
+  its positives, ambiguous ones are left out, in both directions (SupCon-style soft targets);
+* pairs: for every degradation, random words for it against random words for its absence must classify the pictures;
+* dense: the value-path patch features, compared with haze words against clear words, must give the true ``1 - t``.
+
+The text tower has CLIP's whole vocabulary but a narrow width; the embeddings of tokens that no training caption can
+contain are zero and stay zero, so unknown words are neutral.
+
+Run: ``python -m training.haze_clip training/recipes/haze_clip.yaml --data ROOT --output RUN`` (resumes by itself).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+import yaml
+from torch import Tensor, nn
+
+from priors import dense
+from training import captions
+from training.haze_batches import Batch, Sampler, open_pools, patch_density
+
+MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+MAXIMUM_LOGIT_SCALE = math.log(100)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a run does."""
+
+    model: dict
+    steps: int
+    stages: tuple[dict, ...]
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: int = 200
+    ema: float = 0.998
+    seed: int = 7
+    captions_per_pole: int = 5
+    haze_texts: int = 8
+    weights: dict = field(default_factory=lambda: {"contrastive": 0.5, "haze": 1.0, "pairs": 1.0, "dense": 2.0})
+    validate_every: int = 500
+    save_every: int = 200
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """Read a YAML recipe."""
+        return cls(**yaml.safe_load(path.read_text()))
+
+    def stage(self, step: int) -> dict:
+        """The stage (batch size and patch grids) that a step belongs to."""
+        return next(s for s in self.stages if step < s["until"])
+
+
+class Words:
+    """Token ids of texts, cached, cut to the longest text of a call."""
+
+    def __init__(self, context_length: int) -> None:
+        self.tokenize = open_clip.SimpleTokenizer(context_length=context_length)
+        self.cache: dict[str, list[int]] = {}
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        """(len(texts), longest) token ids, zero-padded after the end token."""
+        for text in texts:
+            if text not in self.cache:
+                row = self.tokenize([text])[0].tolist()
+                self.cache[text] = row[: row.index(self.tokenize.eot_token_id) + 1]
+        rows = [self.cache[text] for text in texts]
+        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row)
+        return ids
+
+    def reachable(self) -> Tensor:
+        """Token ids that training captions can contain; the unknown noun's are not among them."""
+        ids = {i for text in captions.training_texts() for i in self([text])[0].tolist()}
+        return torch.tensor(sorted(ids - set(self.tokenize.encode(captions.UNKNOWN))))
+
+
+def encode_text(model: nn.Module, ids: Tensor) -> Tensor:
+    """open_clip's ``encode_text``, normalised, for texts shorter than the context length."""
+    length = ids.shape[1]
+    x = model.token_embedding(ids) + model.positional_embedding[:length]
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+    x = x[torch.arange(len(x)), ids.argmax(-1)] @ model.text_projection
+    return F.normalize(x, dim=-1)
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """From [0,1] to what the image tower expects."""
+    mean, std = (pixels.new_tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return (pixels - mean) / std
+
+
+def build_model(config: dict) -> nn.Module:
+    """A fresh model of an open_clip configuration, with zero embeddings for tokens that training cannot reach."""
+    model = open_clip.model.CLIP(**config)
+    keep = torch.zeros(model.vocab_size, 1)
+    keep[Words(model.context_length).reachable()] = 1.0
+    with torch.no_grad():
+        model.token_embedding.weight.mul_(keep)
+    model.token_embedding.weight.register_hook(lambda gradient: gradient * keep.to(gradient))
+    return model
+
+
+class Task:
+    """The model, its batches, its loss and its validation: what a training loop needs to know."""
+
+    def __init__(self, recipe: Recipe, root: Path, cache: Path) -> None:
+        self.recipe = recipe
+        torch.manual_seed(recipe.seed)
+        self.model = build_model(recipe.model)
+        self.words = Words(self.model.context_length)
+        self.sampler = Sampler(open_pools(root, cache, validation=False), recipe.seed)
+        self.root, self.cache = root, cache
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step; the patch grid is drawn from those of the stage."""
+        stage = self.recipe.stage(step)
+        rows, columns, count = random.Random(f"{self.recipe.seed}/{step}").choice(stage["grids"])
+        patch = self.recipe.model["vision_cfg"]["patch_size"]
+        return self.sampler.batch(step, count, (rows * patch, columns * patch))
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Total loss and its parts."""
+        draw = random.Random(f"{self.recipe.seed}/{step}/words")
+        encoded = dense.encode(self.model.visual, normalise(batch.pixels))
+        picture = F.normalize(encoded.picture, dim=-1)
+        patches = F.normalize(encoded.patches, dim=1).flatten(2).transpose(1, 2)
+        scale = self.model.logit_scale.exp()
+
+        said = [caption_of(batch.labels[i], int(batch.kinds[i]), draw) for i in range(len(picture))]
+        pairs = {name: self._pair_texts(name, draw) for name in (*captions.CONCEPTS, "clean")}
+        labels = torch.cat([batch.labels, batch.labels.amax(1, keepdim=True)], 1)
+        texts = [text for text, *_ in said] + [t for pos, neg in pairs.values() for t, _ in (*pos, *neg)]
+        text = encode_text(self.model, self.words(texts))
+
+        parts = {"contrastive": contrastive_loss(scale * picture @ text[: len(said)].T, said, batch)}
+        start, pair_losses = len(said), []
+        for index, (name, (positive, negative)) in enumerate(pairs.items()):
+            ends = text[start : start + len(positive)], text[start + len(positive) :][: len(negative)]
+            start += len(positive) + len(negative)
+            fits = _kind_fits([kind for _, kind in positive], batch.kinds)
+            term = pair_loss(picture, *ends, scale, labels[:, index], fits)
+            if name == "haze":
+                parts["haze"] = term
+                target = patch_density(batch.density, encoded.patches.shape[-2:])
+                parts["dense"] = dense_loss(patches, *ends, scale, target, fits)
+            else:
+                pair_losses.append(term)
+        parts["pairs"] = torch.stack(pair_losses).mean()
+        total = sum(self.recipe.weights[name] * value for name, value in parts.items())
+        return total, {name: float(value.detach()) for name, value in parts.items()}
+
+    def _pair_texts(self, concept: str, draw: random.Random) -> tuple[list, list]:
+        count = self.recipe.haze_texts if concept == "haze" else self.recipe.captions_per_pole
+        if concept == "clean":
+            return tuple(captions.draw_phrases("clean", good, count, draw) for good in (False, True))
+        # "clear image" must work against every degradation, so general words for quality stand among the negatives.
+        general = max(1, count // 4)
+        negative = captions.draw_phrases(concept, False, count - general, draw)
+        negative += captions.draw_phrases("clean", True, general, draw)
+        return captions.draw_phrases(concept, True, count, draw), negative
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a caption says: the concepts present and absent, and the kind of haze or ""."""
+
+    present: tuple[int, ...]
+    absent: tuple[int, ...]
+    kind: str
+
+
+def caption_of(labels: Tensor, kind: int, draw: random.Random) -> tuple[str, Claim]:
+    """A true caption of a picture: one or two of its degradations, the absence of one, or its cleanness."""
+    present = [i for i, value in enumerate(labels.tolist()) if value >= 0.5]
+    if not present:
+        faint = bool((labels > 0.1).any())
+        if draw.random() < 0.6 and not faint:
+            text, _ = captions.draw_phrases("clean", True, 1, draw)[0]
+            return text, Claim((), tuple(range(len(captions.CONCEPTS))), "")
+        absent = draw.choice([i for i, value in enumerate(labels.tolist()) if value < 0.1])
+        text, _ = captions.draw_phrases(captions.CONCEPTS[absent], False, 1, draw)[0]
+        return text, Claim((), (absent,), "")
+    chosen = draw.sample(present, min(len(present), draw.choice((1, 1, 2))))
+    kinds_said, texts = "", []
+    for index in chosen:
+        text, said = captions.draw_phrases(captions.CONCEPTS[index], True, 1, draw)[0]
+        if said and said != captions.HAZE_KINDS[kind]:
+            fitting = [p for p in captions.find("haze", True) if p.kind in ("", captions.HAZE_KINDS[kind])]
+            phrase, adjective = draw.choice(draw.choice(fitting).phrases(held_out=False))
+            text, said = captions.compose(phrase, adjective, draw), ""
+        kinds_said = kinds_said or said
+        texts.append(text)
+    return draw.choice((" and ", ", ")).join(texts), Claim(tuple(chosen), (), kinds_said)
+
+
+def contrastive_loss(logits: Tensor, said: list[tuple[str, Claim]], batch: Batch) -> Tensor:
+    """Multi-positive contrastive loss, both directions; pairs that are neither true nor false are left out.
+
+    Args:
+        logits: (pictures, captions).
+        said: the captions' claims.
+        batch: labels and kinds of the pictures.
+    """
+    true = torch.ones_like(logits, dtype=torch.bool)
+    false = torch.zeros_like(true)
+    for j, (_, claim) in enumerate(said):
+        for i in claim.present:
+            true[:, j] &= batch.labels[:, i] >= 0.5
+            false[:, j] |= batch.labels[:, i] < 0.1
+        for i in claim.absent:
+            true[:, j] &= batch.labels[:, i] < 0.1
+            false[:, j] |= batch.labels[:, i] >= 0.5
+        if claim.kind:
+            true[:, j] &= _kind_fits([claim.kind], batch.kinds)[:, 0]
+    logits = logits.masked_fill(~(true | false), -1e4)
+    total = logits.new_zeros(())
+    for scores, target in ((logits, true), (logits.T, true.T)):
+        weight = target.float() / target.sum(1, keepdim=True).clamp_min(1)
+        rows = target.any(1)
+        total = total - 0.5 * (weight * scores.log_softmax(1)).sum(1)[rows].mean()
+    return total
+
+
+def pair_loss(
+    picture: Tensor, positive: Tensor, negative: Tensor, scale: Tensor, label: Tensor, fits: Tensor
+) -> Tensor:
+    """Cross-entropy of every positive text against every negative one.
+
+    Args:
+        picture: (N,D) normalised.
+        positive: (P,D) texts that say the degradation is there.
+        negative: (Q,D) texts that say it is not.
+        scale: logit scale.
+        label: (N,) in [0,1].
+        fits: (N,P) which positive texts can be judged on which picture.
+    """
+    logits = scale * ((picture @ positive.T)[:, :, None] - (picture @ negative.T)[:, None, :])
+    target = label[:, None, None].expand_as(logits)
+    # Absence is far commoner than presence: weigh both ends the same.
+    balance = torch.where(
+        label > 0.5, 0.5 / (label > 0.5).float().mean().clamp_min(0.02), 0.5 / (label <= 0.5).float().mean()
+    )
+    weight = (fits.float() * balance[:, None])[:, :, None]
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (loss * weight).mean() / weight.mean()
+
+
+def dense_loss(
+    patches: Tensor, positive: Tensor, negative: Tensor, scale: Tensor, target: Tensor, fits: Tensor
+) -> Tensor:
+    """Divergence of the patches' haze probability from the true ``1 - t``, over all pairs of texts.
+
+    Args:
+        patches: (N,L,D) normalised.
+        positive: (P,D) haze texts.
+        negative: (Q,D) clear texts.
+        scale: logit scale.
+        target: (N,L) mean ``1 - t`` of each patch.
+        fits: (N,P), see ``pair_loss``.
+    """
+    logits = scale * ((patches @ positive.T)[..., :, None] - (patches @ negative.T)[..., None, :])
+    goal = target[:, :, None, None].expand_as(logits)
+    weight = fits.float()[:, None, :, None]
+    loss = F.binary_cross_entropy_with_logits(logits, goal, reduction="none")
+    clamped = target.clamp(1e-4, 1 - 1e-4)
+    entropy = -(clamped * clamped.log() + (1 - clamped) * (1 - clamped).log())
+    return ((loss - entropy[:, :, None, None]) * weight).mean() / weight.mean()
+
+
+def _kind_fits(said: list[str], kinds: Tensor) -> Tensor:
+    """(N,P): words without a kind fit every picture, words with one fit clear pictures and those of that kind.
+
+    Fog and haze are one thing in different strength: "foggy" fits both.
+    """
+    fits = torch.ones(len(kinds), len(said), dtype=torch.bool)
+    for j, kind in enumerate(said):
+        if kind:
+            allowed = {"fog": (0, 1)}.get(kind, (captions.HAZE_KINDS.index(kind),))
+            fits[:, j] = kinds < 0
+            for index in allowed:
+                fits[:, j] |= kinds == index
+    return fits
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Decay matrices only: no norms, biases, embeddings or the logit scale."""
+    plain = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
+    plain_ids = {id(p) for p in plain}
+    rest = [p for p in model.parameters() if id(p) not in plain_ids]
+    return [{"params": rest, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """Linear warm-up, then half a cosine down to one percent."""
+    if step < recipe.warmup:
+        return recipe.learning_rate * (step + 1) / recipe.warmup
+    progress = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+
+
+def fit(task: Task, output: Path) -> None:
+    """Train to the recipe's last step, resuming from ``output/last.pt`` when it is there."""
+    recipe, model = task.recipe, task.model
+    optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), betas=(0.9, 0.98), eps=1e-8)
+    average = {name: value.clone() for name, value in model.state_dict().items()}
+    output.mkdir(parents=True, exist_ok=True)
+    last, start = output / "last.pt", 0
+    if last.exists():
+        saved = torch.load(last, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        average, start = saved["average"], saved["step"]
+
+    def save(step: int) -> None:
+        partial = last.with_suffix(".partial")
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average, "step": step}
+        torch.save(state, partial)
+        partial.replace(last)
+
+    recent: dict[str, list[float]] = {}
+    began = time.perf_counter()
+    for step in range(start, recipe.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, recipe)
+        total, parts = task.loss(task.batch(step), step)
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, MAXIMUM_LOGIT_SCALE)
+            decay = min(recipe.ema, (1 + step) / (10 + step))
+            for name, value in model.state_dict().items():
+                average[name].lerp_(value, 1 - decay)
+        for name, value in {**parts, "total": float(total.detach()), "norm": float(norm)}.items():
+            recent.setdefault(name, []).append(value)
+        done = step + 1
+        if done % 20 == 0:
+            scale = float(model.logit_scale.exp())
+            row = {"step": done, **{n: float(np.mean(v)) for n, v in recent.items()}, "scale": scale,
+                   "rate": learning_rate(step, recipe), "seconds": time.perf_counter() - began}  # fmt: skip
+            append_row(output / "loss.csv", row)
+            recent = {}
+        if done % recipe.save_every == 0 or done == recipe.steps:
+            save(done)
+        if done % recipe.validate_every == 0 or done == recipe.steps:
+            from training.haze_clip_validation import validate
+
+            figures = validate(average, task)
+            append_row(output / "validation.csv", {"step": done, **figures})
+            print(json.dumps({"step": done, **figures}), flush=True)
+
+
+def append_row(path: Path, row: dict[str, float]) -> None:
+    """Append to a CSV whose header is the first row's keys."""
+    new = not path.exists()
+    with path.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the tars")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the run; continued when it exists")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    arguments = parser.parse_args()
+    fit(Task(Recipe.load(arguments.recipe), arguments.data, arguments.cache), arguments.output)
+
+
+if __name__ == "__main__":
+    main()
