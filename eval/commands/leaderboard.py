@@ -1,0 +1,73 @@
+"""``python -m eval leaderboard``: restore, score and rank several methods on one set."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_DESCRIPTION = """Rank methods on one set. A method is 'input' (the degraded pictures themselves), a restorer of ours,
+a checkpoint (file, folder or Hub repository), or NAME=PLACE with results that exist as a folder, zip or tar. Restoring
+and scoring stream; rows are kept in DIR/rows.sqlite, so the same command again computes only what is new."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the ``leaderboard`` command."""
+    from eval.console import add_set_arguments
+
+    parser = subparsers.add_parser("leaderboard", help="rank methods on a set", description=_DESCRIPTION)
+    add_set_arguments(parser)
+    parser.add_argument(
+        "--methods",
+        required=True,
+        action="append",
+        metavar="LIST",
+        help="comma-separated: input, NAME of a restorer, checkpoint, NAME=RESULTS",
+    )
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for table, report and rows")
+    parser.add_argument("--images", choices=("common", "all"), default="common", help="average over the pictures that "
+                        "every method has (default), or over each method's own")  # fmt: skip
+    parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs in DIR")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open, report, restore and score, rank, write."""
+    from eval import console, protocol
+    from eval.export import to_markdown, to_report, write_all
+    from eval.leaderboard import build
+    from eval.methods import parse_methods
+    from eval.runner import make_plan
+    from eval.runner import run as run_plan
+    from eval.sets import open_set
+    from eval.store import Store
+
+    chosen = protocol.get(args.protocol or protocol.DEFAULT)
+    methods = parse_methods(args.methods)
+    images = open_set(
+        console.location(args.input), console.location(args.reference), pairing=args.pairing, inspect=True
+    )
+    console.tell(*images.report.lines())
+    plan = make_plan(
+        images,
+        methods,
+        console.metric_names(args.metrics, images.has_references),
+        chosen,
+        niqe_parameters=args.niqe_parameters,
+        dataset=args.dataset,
+        device=args.device,
+    )
+    with Store(args.output / "rows.sqlite") as store:
+        if args.fresh:
+            store.delete(dataset=args.dataset)
+        try:
+            console.follow(run_plan(plan, store, workers=args.workers, engine=args.engine))
+        except KeyboardInterrupt:
+            console.tell("Stopped. What is done is kept; the same command goes on.")
+            return 130
+        frame = plan.frame(store)
+    board = build(frame, metrics=plan.job.metrics, methods=[method.name for method in methods], images=args.images)
+    write_all(board, frame, args.output)
+    print(to_report(board) if args.json else to_markdown(board))
+    if not args.json:
+        console.tell(f"Written to {args.output}: rows.parquet, leaderboard.csv, .md, .tex, .html and report.json.")
+    return 1 if args.strict and frame["error"].notna().any() else 0

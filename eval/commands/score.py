@@ -1,0 +1,167 @@
+"""``python -m eval score``: scores of one set, a row per picture and metric."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eval.rows import ScoreRow
+    from eval.runner import Plan
+    from eval.store import Store
+
+_DESCRIPTION = """Score a set of pictures, with references or without, and write one row per picture and metric.
+A picture that cannot be scored becomes a row that says why; the rest is scored. While it works, rows are kept in
+OUTPUT.journal: after a crash, the same command with --resume goes on where it stopped and writes the same bytes."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the ``score`` command."""
+    from eval.console import add_set_arguments
+
+    parser = subparsers.add_parser("score", help="score a set of pictures", description=_DESCRIPTION)
+    add_set_arguments(parser)
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="ROWS", help="rows: .csv, .parquet or .jsonl; sorted by picture"
+    )
+    parser.add_argument("--method", default="input", metavar="NAME", help="who made these pictures (default: input)")
+    parser.add_argument("--shard", metavar="I/N", help="score every N-th picture from the I-th (0/4 … 3/4); see merge")
+    parser.add_argument("--resume", action="store_true", help="go on with what the journal or OUTPUT holds already")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open, report, score, write, summarise."""
+    from errors import UsageError
+    from eval import console, protocol
+    from eval.distributed import parse_shard
+    from eval.methods import Method
+    from eval.rowfiles import check_suffix, write_rows
+    from eval.runner import make_plan
+    from eval.runner import run as run_plan
+    from eval.sets import open_set
+
+    check_suffix(args.output)
+    if "," in args.method or "=" in args.method or not args.method.strip():
+        raise UsageError(f"--method {args.method!r} is no name; leave out commas and equals signs.")
+    shard = parse_shard(args.shard) if args.shard else None
+    chosen = protocol.get(args.protocol or protocol.DEFAULT)
+    images = open_set(
+        console.location(args.input), console.location(args.reference), pairing=args.pairing, inspect=shard is None
+    )
+    metrics = console.metric_names(args.metrics, images.has_references)
+    if shard:
+        images = images.shard(*shard).inspected()
+    console.tell(*images.report.lines())
+    plan = make_plan(
+        images,
+        [Method(args.method.strip(), "input")],
+        metrics,
+        chosen,
+        niqe_parameters=args.niqe_parameters,
+        dataset=args.dataset,
+        device=args.device,
+    )
+    journal = args.output.with_name(args.output.name + ".journal")
+    with _open_journal(journal, args.output, args.resume) as store:
+        try:
+            last = console.follow(run_plan(plan, store, workers=args.workers, engine=args.engine))
+        except KeyboardInterrupt:
+            console.tell("Stopped. What is done is kept; the same command with --resume goes on.")
+            return 130
+        write_rows(args.output, plan.rows(store))
+        summary = summarise(plan, store)
+    _remove(journal)
+    record = summary | {
+        "output": str(args.output),
+        "pairing": console.report_record(images.report),
+        "found": last.found,
+        "seconds": round(last.seconds, 3),
+    }
+    print(json.dumps(record, ensure_ascii=False) if args.json else summary_text(record))
+    return 1 if args.strict and record["failures"] else 0
+
+
+def summarise(plan: Plan, store: Store) -> dict[str, Any]:
+    """Mean, median, standard deviation and failures per metric, for machines."""
+    import numpy as np
+
+    from eval.console import finite
+
+    values: dict[str, list[float]] = {name: [] for name in plan.job.metrics}
+    variants: dict[str, set[str]] = {name: set() for name in plan.job.metrics}
+    failed: dict[str, int] = dict.fromkeys(plan.job.metrics, 0)
+    failures: list[ScoreRow] = []
+    for row in plan.rows(store):
+        if row.value is None:
+            failures.append(row)
+            for name in [row.metric] if row.metric else plan.job.metrics:
+                failed[name] += 1
+        else:
+            values[row.metric].append(row.value)
+            variants[row.metric].add(row.variant)
+    metrics = {}
+    for name, scores in values.items():
+        array = np.array(scores)
+        known = len(scores) > 0
+        spread = len(scores) > 1 and bool(np.isfinite(array).all())
+        metrics[name] = {
+            "images": len(scores),
+            "failed": failed[name],
+            "mean": finite(float(array.mean())) if known else None,
+            "median": finite(float(np.median(array))) if known else None,
+            "std": float(array.std(ddof=1)) if spread else None,
+            "variant": ", ".join(sorted(variants[name])),
+        }
+    return {
+        "method": plan.methods[0].name,
+        "protocol": plan.job.protocol.name,
+        "protocol_hash": plan.job.protocol.hash,
+        "protocol_sentence": plan.job.protocol.sentence,
+        "metrics": metrics,
+        "failures": [{"image": row.image, "metric": row.metric, "error": row.error} for row in failures],
+    }
+
+
+def summary_text(record: dict[str, Any], most: int = 10) -> str:
+    """The summary for people."""
+    from eval.console import columns
+    from eval.metrics.registry import spec
+
+    body = []
+    for name, facts in record["metrics"].items():
+        metric = spec(name)
+
+        def show(value: float | str | None, digits: int = metric.decimals) -> str:
+            return "-" if value is None else value if isinstance(value, str) else f"{value:.{digits}f}"
+
+        title = f"{metric.title} {metric.arrow}" + (f" ({facts['variant']})" if facts["variant"] else "")
+        numbers = [show(facts[key]) for key in ("mean", "median", "std")]
+        body.append([title, str(facts["images"]), str(facts["failed"]), *numbers])
+    lines = [columns(["metric", "images", "failed", "mean", "median", "std"], body), "", record["protocol_sentence"]]
+    failures = record["failures"]
+    lines += [f"failed: {item['error']}" for item in failures[:most]]
+    if len(failures) > most:
+        lines.append(f"… and {len(failures) - most} more errors, each in its row.")
+    lines.append(f"Rows: {record['output']}")
+    return "\n".join(lines)
+
+
+def _open_journal(journal: Path, output: Path, resume: bool) -> Store:
+    from eval.rowfiles import read_rows
+    from eval.store import Store
+
+    if not resume:
+        _remove(journal)
+    known = resume and not journal.exists() and output.exists()
+    store = Store(journal)
+    if known:
+        store.import_rows(read_rows(output))
+    return store
+
+
+def _remove(journal: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        journal.with_name(journal.name + ending).unlink(missing_ok=True)

@@ -1,0 +1,141 @@
+"""What the commands print: progress while they work, reports of sets, tables of plain text."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from errors import UsageError
+
+if TYPE_CHECKING:
+    from eval.pairing import PairingReport
+    from eval.runner import Progress
+    from eval.sets import Location
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def add_set_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say what to score and how; the same for every command that scores."""
+    parser.add_argument(
+        "--input",
+        required=True,
+        nargs="+",
+        metavar="SET",
+        help="the pictures: a folder, zip, tar (also WebDataset), Parquet file, list of files (.txt), table of pairs "
+        "(.csv), hf://datasets/ORG/NAME[@REVISION][/FOLDER], or several picture files",
+    )
+    parser.add_argument(
+        "--reference", nargs="+", metavar="SET", help="what they should look like; the same kinds of places"
+    )
+    parser.add_argument(
+        "--pairing",
+        default="auto",
+        metavar="RULE",
+        help="how names pair: auto (the rule that pairs most), same-name, reside, lol, ntire, sr, or csv:FILE with "
+        "columns input and reference (default auto)",
+    )
+    parser.add_argument(
+        "--metrics",
+        default=None,
+        metavar="NAMES",
+        help="comma-separated: psnr, ssim, niqe, or any pyiqa name where pyiqa is installed (default: psnr,ssim,niqe "
+        "with references, niqe without)",
+    )
+    parser.add_argument("--protocol", default=None, metavar="NAME", help="see 'python -m eval protocols'")
+    parser.add_argument("--niqe-parameters", metavar="FILE", help="pristine model of NIQE, .mat or .npz")
+    parser.add_argument("--dataset", default="", metavar="NAME", help="name of the set, written into every row")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
+    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: Ray Data, for a cluster")
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help="where restorers run: auto, cpu, cuda")
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 if any picture has an error")
+    parser.add_argument("--json", action="store_true", help="print a record for machines")
+
+
+def location(words: Sequence[str] | None) -> Location | None:
+    """One word is a place, several are a list of files."""
+    if not words:
+        return None
+    return words[0] if len(words) == 1 else [Path(word) for word in words]
+
+
+def metric_names(text: str | None, has_references: bool) -> list[str]:
+    """What ``--metrics`` says, or the metrics that the set allows."""
+    if text is None:
+        return ["psnr", "ssim", "niqe"] if has_references else ["niqe"]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UsageError("No metric is named; give for example --metrics psnr,ssim,niqe.")
+    return names
+
+
+def tell(*lines: str) -> None:
+    """Print lines for people, beside what goes to standard output."""
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def follow(progress: Iterator[Progress]) -> Progress:
+    """Run to the end, showing a bar where somebody is watching; returns the last progress."""
+    last = next(progress)
+    watched = sys.stderr.isatty()
+    for last in progress:
+        if watched:
+            print(f"\r{bar(last)}\x1b[K", end="", file=sys.stderr, flush=True)
+    if watched:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    return last
+
+
+def bar(progress: Progress, width: int = 30) -> str:
+    """A progress as one line."""
+    filled = round(width * progress.done / max(progress.total, 1))
+    line = f"[{'#' * filled}{'.' * (width - filled)}] {progress.done}/{progress.total}"
+    if progress.failed:
+        line += f", {progress.failed} failed"
+    if progress.eta_seconds is not None:
+        line += f", {duration(progress.eta_seconds)} left"
+    return line
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def columns(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table in plain text: the first column to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in (heads, *body)) for i in range(len(heads))]
+    lines = []
+    for line in (heads, *body):
+        cells = [
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def report_record(report: PairingReport) -> dict[str, Any]:
+    """A pairing report for machines."""
+    from dataclasses import asdict
+
+    return asdict(report) | {"sentence": report.sentence}
+
+
+def finite(value: float | None) -> float | str | None:
+    """A number that JSON can hold: infinities as text."""
+    return value if value is None or math.isfinite(value) else ("inf" if value > 0 else "-inf")

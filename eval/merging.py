@@ -1,0 +1,74 @@
+"""Row files into one, independent of their order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from eval.rowfiles import check_suffix, read_rows, write_rows
+from eval.rows import FILE_COLUMNS, KEY_COLUMNS, ScoreRow, sort_key
+
+_PICTURE = ("dataset", "image", "method", "protocol_hash", "input_sha256", "reference_sha256", "weights_sha256")
+
+
+@dataclass
+class Merged:
+    """What a merge did.
+
+    Attributes:
+        rows: Rows written.
+        duplicates: Rows that were there more than once.
+        conflicts: Of these, how many did not agree on the value.
+        first_conflict: Picture, method and metric of the first of them.
+    """
+
+    rows: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    first_conflict: str = ""
+
+
+def merge_files(paths: Sequence[Path], output: Path) -> Merged:
+    """Write the rows of several files as one file.
+
+    Raises:
+        UsageError: A name has an unknown ending.
+        StoreError: A file is missing or holds no score rows.
+    """
+    for path in (*paths, output):
+        check_suffix(path)
+    merged = Merged()
+    rows = sorted((row for path in paths for row in read_rows(path)), key=_full_key)
+    merged.rows = write_rows(output, resolve(rows, merged))
+    return merged
+
+
+def resolve(rows: Iterable[ScoreRow], merged: Merged) -> Iterator[ScoreRow]:
+    """One row per key, from rows that are sorted by key; counts go into ``merged``."""
+    for _, group in groupby(rows, key=sort_key):
+        rivals = list(group)
+        best = max(rivals, key=_preference)
+        merged.duplicates += len(rivals) - 1
+        if any(not _agree(best, rival) for rival in rivals):
+            merged.conflicts += 1
+            merged.first_conflict = merged.first_conflict or f"{best.image}, {best.method}, {best.metric}"
+        yield best
+
+
+def _preference(row: ScoreRow) -> tuple[object, ...]:
+    """A value before an error, a newer version before an older; then anything that does not depend on the order."""
+    version = tuple(int(part) if part.isdecimal() else -1 for part in row.code_version.split("."))
+    return (row.value is not None, version, _full_key(row))
+
+
+def _full_key(row: ScoreRow) -> tuple[str, ...]:
+    return (*sort_key(row), *(str(getattr(row, name)) for name in FILE_COLUMNS if name not in KEY_COLUMNS))
+
+
+def _agree(a: ScoreRow, b: ScoreRow) -> bool:
+    if a.value is None or b.value is None:
+        return a.value is b.value or a.value is not None or b.value is not None
+    return a.value == b.value or math.isclose(a.value, b.value, rel_tol=1e-9)
