@@ -1,0 +1,1 @@
+"""What several methods share: attention, scans, deformable convolution, filters, slabs."""
