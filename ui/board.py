@@ -1,0 +1,112 @@
+"""A leaderboard as part of the page: the table, its small print, its plots. All views of ``eval.leaderboard``."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eval import export
+from eval.exports.printed import lines, sentences, show_cost, title
+from eval.leaderboard import COSTS, Leaderboard
+from eval.plots import distribution_svg, pareto_svg
+from eval.rows import WHOLE_PICTURE
+
+if TYPE_CHECKING:
+    import pandas
+
+DOWNLOADS = {
+    "csv": "CSV",
+    "md": "Markdown",
+    "tex": "LaTeX",
+    "html": "HTML",
+    "json": "JSON report",
+    "parquet": "Rows (Parquet)",
+}
+"""Format of ``eval.export`` to the words on its button."""
+
+
+def table(board: Leaderboard) -> str:
+    """The ranking. Raw numbers sit in ``data-value``, by which columns sort; shown ones in the cells."""
+    heads = ['<th class="text" scope="col">#</th>', '<th class="text" scope="col">Method</th>']
+    heads += [
+        f'<th scope="col" title="{escape(_hint(board, m))}">{escape(title(board, m))}</th>' for m in board.metrics
+    ]
+    heads.append('<th scope="col" title="1 = best on every image">Average rank</th>')
+    heads += ['<th scope="col">Failed</th>'] if board.failures else []
+    heads += [f'<th scope="col">{escape(COSTS[name])}</th>' for name in board.costs]
+    records = board.table.to_dict("records")
+    body = "".join(_row(board, record, line) for record, line in zip(records, lines(board), strict=True))
+    small = "<br>".join(escape(sentence) for sentence in sentences(board))
+    return (
+        f'<div class="table-scroll"><table class="board"><thead><tr>{"".join(heads)}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+        f'<p class="note under">{small}<br>Bold is best, underlined is second. Click a heading to sort.</p>'
+    )
+
+
+def failures(board: Leaderboard) -> str:
+    """Every score that does not exist, and why; empty if there is none."""
+    if not board.failures:
+        return ""
+    items = "".join(
+        f"<li><b>{escape(f.image)}</b>, {escape(f.method)}"
+        f"{'' if f.metric == WHOLE_PICTURE else f', {escape(f.metric)}'}: {escape(f.error)}</li>"
+        for f in board.failures
+    )
+    count = len(board.failures)
+    what = "1 score has no value" if count == 1 else f"{count} scores have no value"
+    return f'<div class="alert" role="status"><details open><summary>{what}</summary><ul>{items}</ul></details></div>'
+
+
+def plots(board: Leaderboard, metric: str) -> tuple[str, str]:
+    """The distribution over pictures, and quality against time where times are known, as SVG."""
+    pareto = ""
+    if "seconds_per_mpix" in board.costs and sum(math.isfinite(_cost(board, m)) for m in board.methods) > 1:
+        pareto = pareto_svg(board, metric, "seconds_per_mpix", theme=None)
+    return distribution_svg(board, metric, theme=None), pareto
+
+
+def _cost(board: Leaderboard, method: str) -> float:
+    value = board.raw(method, "seconds_per_mpix")
+    return math.nan if value is None else float(value)
+
+
+def _hint(board: Leaderboard, metric: str) -> str:
+    spec = board.specs[metric]
+    return f"{spec.better} is better. {spec.typical}. Licence: {spec.licence}."
+
+
+def _row(board: Leaderboard, record: dict[str, Any], line: Any) -> str:
+    cells = [
+        f'<td class="text dim" data-value="{line.rank}">{line.rank}</td>',
+        f'<td class="text">{escape(line.method)}</td>',
+    ]
+    for cell in line.cells:
+        interval = f"<small>{escape(cell.interval)}</small>" if cell.interval else ""
+        group = f"<sup>{escape(cell.group)}</sup>" if cell.group else ""
+        cells.append(
+            f'<td class="{cell.mark}" data-value="{_raw(cell.value)}">{escape(cell.text)}{group}{interval}</td>'
+        )
+    cells.append(f'<td class="dim" data-value="{_raw(record["average_rank"])}">{escape(line.average_rank)}</td>')
+    if board.failures:
+        kind = "why" if line.failures else "dim"
+        cells.append(f'<td class="{kind}" data-value="{line.failures}">{line.failures or "–"}</td>')
+    for name in board.costs:
+        value = record[name]
+        raw = "" if isinstance(value, str) else f' data-value="{_raw(value)}"'
+        cells.append(f'<td class="dim"{raw}>{escape(show_cost(name, value))}</td>')
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _raw(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return repr(float(value)).replace("inf", "Infinity")
+
+
+def export_files(board: Leaderboard, frame: pandas.DataFrame, folder: Path) -> dict[str, Path]:
+    """Write every form of the ranking, as the command line does; format to file."""
+    paths = export.write_all(board, frame, folder, formats=tuple(DOWNLOADS))
+    return dict(zip(DOWNLOADS, paths, strict=True))

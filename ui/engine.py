@@ -1,0 +1,130 @@
+"""What all tabs share: the settings, models that are kept loaded, the stored rows, the jobs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import gradio as gr
+import numpy as np
+
+from errors import ImageError
+from eval.store import Store
+from images import Picture, read_picture, write_picture
+from restorers import registry
+from restorers.card import RestorerCard
+from ui import html
+from ui.jobs import Jobs
+from ui.session import Scratch, safe_stem
+from ui.settings import Settings
+
+if TYPE_CHECKING:
+    from restorers.base import Restorer
+    from restorers.pipeline import Restored
+
+KEPT_MODELS = 4
+"""Models kept in memory; the one used longest ago goes first."""
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """Files and facts of one restoration.
+
+    Attributes:
+        before: PNG of the input as it was decoded, at the size of ``after``.
+        after: PNG of the result.
+        record: HTML: time, size, method, and what the reader did to the file.
+    """
+
+    before: Path
+    after: Path
+    record: str
+
+
+class Engine:
+    """Shared state of the server; safe to use from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.scratch = Scratch()
+        self.jobs = Jobs(settings)
+        self.store = Store(settings.rows)
+        self._models: OrderedDict[str, Restorer] = OrderedDict()
+        self._lock = Lock()
+
+    def restorer(self, name: str) -> Restorer:
+        """A loaded model: a built-in name or one that a visitor loaded before.
+
+        Raises:
+            UnknownNameError: No such method.
+            WeightsError: Its weights are missing or damaged.
+        """
+        with self._lock:
+            if name not in self._models:
+                self._models[name] = registry.create(name)
+            self._models.move_to_end(name)
+            while len(self._models) > KEPT_MODELS:
+                self._models.popitem(last=False)
+            return self._models[name]
+
+    def restore_upload(self, path: str | None, names: list[str], request: gr.Request | None = None) -> RestoreResult:
+        """Restore an uploaded picture with one method or several in a row, and write what the page shows.
+
+        Raises:
+            ImageError: No picture, or one that cannot be read.
+            HubError: The method cannot run.
+        """
+        from restorers.pipeline import restore
+
+        if not path:
+            raise ImageError("There is no picture yet; drop one, or click an example.")
+        picture = read_picture(path)
+        steps: list[tuple[RestorerCard, Restored]] = []
+        pixels = picture
+        for name in names:
+            model = self.restorer(name)
+            step = restore(model, pixels)
+            steps.append((model.card, step))
+            pixels = Picture(step.pixels, "", picture.name)
+        folder = self.scratch.folder(request)
+        stem = safe_stem(picture.name)
+        after = folder / f"{stem}-{'-'.join(safe_stem(name) for name in names)}.png"
+        before = folder / f"{stem}-before.png"
+        write_picture(after, pixels.pixels)
+        write_picture(before, enlarged(to_8_bit(picture.pixels), pixels.height, pixels.width))
+        return RestoreResult(before, after, _record(picture, steps))
+
+
+def to_8_bit(pixels: np.ndarray) -> np.ndarray:
+    """Pixels for the screen."""
+    return pixels if pixels.dtype == np.uint8 else np.round(pixels / 257).astype(np.uint8)
+
+
+def enlarged(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Every pixel repeated, so that a small input lies exactly under its enlargement."""
+    vertical, horizontal = height // pixels.shape[0], width // pixels.shape[1]
+    return pixels if vertical == horizontal == 1 else pixels.repeat(vertical, axis=0).repeat(horizontal, axis=1)
+
+
+def _record(picture: Picture, steps: list[tuple[RestorerCard, Restored]]) -> str:
+    last = steps[-1][1]
+    height, width = last.pixels.shape[:2]
+    seconds = sum(step.seconds for _, step in steps)
+    megapixels = picture.height * picture.width / 1e6
+    figures = [
+        ("time", f"{seconds:.2f} s" if seconds >= 0.095 else f"{1000 * seconds:.0f} ms"),
+        ("per megapixel", f"{seconds / megapixels:.2f} s"),
+        ("result", f"{width} × {height}"),
+    ]
+    facts: list[tuple[str, str]] = [("File", f"{picture.name}, {picture.width} × {picture.height}")]
+    facts.append(("Reader", "; ".join(picture.notes) or "pixels taken as they are"))
+    for card, step in steps:
+        facts.append(("Method", f"{card.title} ({card.name}): {card.summary}"))
+        facts.append(("Paper", card.paper))
+        facts.append(("Trained on", card.trained_on))
+        facts.append(("Weights", f"sha256 {step.weights_sha256[:16]}…" if step.weights_sha256 else ""))
+        facts.append(("Tiles", f"{step.tiles}" if step.tiles > 1 else ""))
+    return html.numbers(figures) + html.facts(facts)

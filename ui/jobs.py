@@ -1,0 +1,263 @@
+"""Scoring jobs: they run in a thread of the server, keep their rows on disk, and outlive the page that started them.
+
+A job is a folder::
+
+    jobs/<id>/job.json      what to do (JobSpec)
+    jobs/<id>/state.json    how far it is (JobState), rewritten as it goes
+    jobs/<id>/rows.sqlite   its rows (eval.store)
+    jobs/<id>/files/        the uploaded sets
+
+The id is hard to guess, because who knows it sees the pictures. A server that was killed marks the job as interrupted
+when it starts again; resuming scores only what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+from errors import HubError, UsageError
+from eval import protocol as protocols
+from eval.methods import Method, parse_method
+from eval.sets import ImageSet, open_set
+from eval.store import Store
+from ui.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas
+
+ENDED = ("done", "cancelled", "failed", "interrupted")
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """What a job does; paths are relative to the job's ``files`` folder.
+
+    Attributes:
+        title: Name of the set, on the leaderboard too.
+        input: The degraded pictures.
+        reference: The references, or None.
+        methods: Names of restorers, "input", or NAME=FILE for uploaded results.
+        metrics: Metric names.
+        protocol: Protocol name.
+        share: Whether the rows go to the server's leaderboard.
+        created: Seconds since the epoch.
+    """
+
+    title: str
+    input: str
+    reference: str | None
+    methods: tuple[str, ...]
+    metrics: tuple[str, ...]
+    protocol: str
+    share: bool = True
+    created: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class JobState:
+    """How far a job is.
+
+    Attributes:
+        status: queued, running, done, cancelled, failed or interrupted.
+        done: Scored (picture, method) pairs.
+        total: All of them.
+        eta_seconds: Time left, as far as it can be told.
+        message: Why it failed; or the pairing in a sentence.
+        updated: Seconds since the epoch.
+    """
+
+    status: str = "queued"
+    done: int = 0
+    total: int = 0
+    eta_seconds: float | None = None
+    message: str = ""
+    updated: float = field(default_factory=time.time)
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will happen by itself."""
+        return self.status in ENDED
+
+
+class Jobs:
+    """All jobs of a server; they run one after the other, so that every one runs at full speed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._runner = ThreadPoolExecutor(1, thread_name_prefix="job")
+        self._stops: dict[str, Event] = {}
+        self._lock = Lock()
+        settings.jobs.mkdir(parents=True, exist_ok=True)
+        self.sweep()
+        for folder in settings.jobs.iterdir():
+            state = _read_state(folder)
+            if state is not None and not state.ended:
+                _write_state(folder, replace(state, status="interrupted", message="The server was restarted."))
+
+    def new_folder(self) -> tuple[str, Path]:
+        """An id and the folder for the files of a job that is being prepared."""
+        self.sweep()
+        job = secrets.token_urlsafe(12)
+        files = self.settings.jobs / job / "files"
+        files.mkdir(parents=True)
+        return job, files
+
+    def start(self, job: str, spec: JobSpec) -> None:
+        """Queue a job whose files are in place."""
+        folder = self._folder(job)
+        (folder / "job.json").write_text(json.dumps(asdict(spec)), encoding="utf-8")
+        self._enqueue(job)
+
+    def resume(self, job: str) -> None:
+        """Go on with a job that was cancelled or interrupted."""
+        if self.state(job).ended:
+            self._enqueue(job)
+
+    def cancel(self, job: str) -> None:
+        """Ask a job to stop; its rows so far are kept."""
+        with self._lock:
+            if job in self._stops:
+                self._stops[job].set()
+
+    def spec(self, job: str) -> JobSpec:
+        """What the job does.
+
+        Raises:
+            UsageError: There is no such job (any more).
+        """
+        path = self._folder(job) / "job.json"
+        if not path.is_file():
+            raise _gone()
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return JobSpec(**{**fields, "methods": tuple(fields["methods"]), "metrics": tuple(fields["metrics"])})
+
+    def state(self, job: str) -> JobState:
+        """How far it is.
+
+        Raises:
+            UsageError: There is no such job (any more).
+        """
+        state = _read_state(self._folder(job))
+        if state is None:
+            raise _gone()
+        return state
+
+    def frame(self, job: str) -> pandas.DataFrame:
+        """The job's rows so far."""
+        with Store(self._folder(job) / "rows.sqlite") as store:
+            return store.frame()
+
+    def image_set(self, job: str) -> ImageSet:
+        """The job's pictures.
+
+        Raises:
+            SetError: They cannot be opened.
+            UsageError: They were deleted.
+        """
+        spec, files = self.spec(job), self._folder(job) / "files"
+        if not files.is_dir():
+            raise UsageError("The pictures of this job have been deleted; its scores are still here.")
+        return open_set(files / spec.input, files / spec.reference if spec.reference else None)
+
+    def methods(self, job: str) -> tuple[Method, ...]:
+        """The job's methods, uploaded results opened."""
+        files = self._folder(job) / "files"
+        found = []
+        for item in self.spec(job).methods:
+            name, equals, place = item.partition("=")
+            found.append(parse_method(f"{name}={files / place}" if equals else item))
+        return tuple(found)
+
+    def sweep(self) -> None:
+        """Delete the uploads of jobs that ended ``keep_hours`` ago, and what was never started in a day."""
+        for folder in self.settings.jobs.iterdir():
+            state = _read_state(folder)
+            age = time.time() - (state.updated if state else folder.stat().st_mtime)
+            if state is None and age > 24 * 3600:
+                shutil.rmtree(folder, ignore_errors=True)
+            elif state is not None and state.ended and age > self.settings.keep_hours * 3600:
+                shutil.rmtree(folder / "files", ignore_errors=True)
+
+    def _enqueue(self, job: str) -> None:
+        stop = Event()
+        with self._lock:
+            self._stops[job] = stop
+        _write_state(self._folder(job), JobState())
+        self._runner.submit(self._work, job, stop)
+
+    def _work(self, job: str, stop: Event) -> None:
+        """Runs in the job thread; whatever happens, the state says so at the end."""
+        folder = self._folder(job)
+        try:
+            self._score(job, folder, stop)
+        except HubError as error:
+            _write_state(folder, replace(self.state(job), status="failed", message=str(error)))
+        except Exception:
+            logging.getLogger(__name__).exception("job %s failed", job)
+            message = (
+                "Something in the program went wrong; the log of the server has the details. Rows so far are kept."
+            )
+            _write_state(folder, replace(self.state(job), status="failed", message=message))
+        finally:
+            with self._lock:
+                self._stops.pop(job, None)
+
+    def _score(self, job: str, folder: Path, stop: Event) -> None:
+        from eval.runner import make_plan, run
+
+        if stop.is_set():
+            _write_state(folder, JobState("cancelled"))
+            return
+        spec = self.spec(job)
+        image_set = self.image_set(job)
+        plan = make_plan(image_set, self.methods(job), spec.metrics, protocols.get(spec.protocol), dataset=spec.title)
+        state = JobState("running", message=image_set.report.sentence)
+        _write_state(folder, state)
+        board = Store(self.settings.rows) if spec.share else None
+        with Store(folder / "rows.sqlite") as store:
+            for progress in run(plan, store, workers=self.settings.workers, stop=stop):
+                if board is not None:
+                    board.add(progress.rows)
+                state = replace(
+                    state,
+                    done=progress.done,
+                    total=progress.total,
+                    eta_seconds=progress.eta_seconds,
+                    updated=time.time(),
+                )
+                _write_state(folder, state)
+        if board is not None:
+            board.close()
+        status = "cancelled" if stop.is_set() and state.done < state.total else "done"
+        _write_state(folder, replace(state, status=status, eta_seconds=0.0))
+
+    def _folder(self, job: str) -> Path:
+        if not job or not all(c.isalnum() or c in "-_" for c in job):
+            raise _gone()
+        return self.settings.jobs / job
+
+
+def _gone() -> UsageError:
+    return UsageError("There is no such job on this server; it may have been deleted. Start a new one.")
+
+
+def _read_state(folder: Path) -> JobState | None:
+    try:
+        return JobState(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def _write_state(folder: Path, state: JobState) -> None:
+    part = folder / "state.json.part"
+    part.write_text(json.dumps(asdict(replace(state, updated=time.time()))), encoding="utf-8")
+    part.replace(folder / "state.json")

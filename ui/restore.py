@@ -1,0 +1,117 @@
+"""Tab Restore: a picture in, a better one out, and the two under one handle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+from errors import HubError
+from images import is_picture_name
+from restorers import registry
+from restorers.card import TASKS, RestorerCard
+from ui import html, text
+from ui.engine import Engine
+from ui.upload import picture_drop
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
+NO_REFINEMENT = "none"
+
+
+def build(engine: Engine) -> None:
+    """Lay out the tab and wire it."""
+    tasks = [(TASKS[task], task) for task in TASKS if task != "refine" and registry.names(task)]
+    refiners = registry.names("refine")
+    gr.HTML(html.lede(text.RESTORE))
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=300):
+            picture = picture_drop("Your picture", elem_id="restore-picture")
+            task = gr.Radio(tasks, value=tasks[0][1], label="What should happen", elem_id="restore-task")
+            method = gr.Dropdown(**_methods(tasks[0][1]), label="Method", elem_id="restore-method")
+            refine = gr.Dropdown(
+                [("no", NO_REFINEMENT), *((registry.card(name).title, name) for name in refiners)],
+                value=NO_REFINEMENT,
+                label="Refine afterwards",
+                visible=bool(refiners),
+            )
+            about = gr.HTML(_about(registry.card(_methods(tasks[0][1])["value"])))
+            start = gr.Button("Restore", variant="primary", elem_id="restore-start")
+        with gr.Column(scale=6, min_width=320):
+            message = gr.HTML(visible=False)
+            nothing = gr.HTML(html.empty(text.RESTORE_EMPTY))
+            slider = gr.ImageSlider(
+                format="png",
+                type="filepath",
+                interactive=False,
+                label="Drag the handle: before on the left, after on the right",
+                buttons=["fullscreen"],
+                max_height=620,
+                visible=False,
+                elem_id="restore-slider",
+            )
+            download = gr.DownloadButton("Download PNG", visible=False, elem_id="restore-download")
+            record = gr.HTML(visible=False, elem_id="restore-record")
+            gr.Markdown("### Or try one of these")
+            examples = gr.Gallery(
+                [str(path) for path, _ in example_pictures()],
+                format="png",
+                interactive=False,
+                allow_preview=False,
+                columns=7,
+                height="auto",
+                object_fit="cover",
+                show_label=False,
+                container=False,
+                buttons=[],
+                elem_id="restore-examples",
+                elem_classes="strip",
+            )
+    gr.HTML(html.note(text.RESTORE_PRIVATE))
+
+    def restore(path: str | None, name: str, refiner: str, request: gr.Request) -> dict:
+        try:
+            steps = [name] if refiner == NO_REFINEMENT else [name, refiner]
+            result = engine.restore_upload(path, steps, request)
+        except HubError as error:
+            gr.Warning(str(error))
+            return {message: gr.HTML(html.alert(str(error)), visible=True)}
+        return {
+            message: gr.HTML(visible=False),
+            nothing: gr.HTML(visible=False),
+            slider: gr.ImageSlider((str(result.before), str(result.after)), visible=True),
+            download: gr.DownloadButton(value=str(result.after), visible=True),
+            record: gr.HTML(result.record, visible=True),
+        }
+
+    def choose_example(event: gr.SelectData) -> dict:
+        path, wanted = example_pictures()[event.index]
+        return {picture: str(path), task: wanted, method: gr.Dropdown(**_methods(wanted))}
+
+    outputs = [message, nothing, slider, download, record]
+    inputs = [picture, method, refine]
+    task.input(lambda chosen: gr.Dropdown(**_methods(chosen)), task, method, api_visibility="private")
+    method.change(lambda name: _about(registry.card(name)), method, about, api_visibility="private")
+    start.click(restore, inputs, outputs, concurrency_id="compute", api_visibility="private")
+    examples.select(choose_example, None, [picture, task, method], api_visibility="private").then(
+        restore, inputs, outputs, concurrency_id="compute", api_visibility="private"
+    )
+
+
+def example_pictures() -> list[tuple[Path, str]]:
+    """Example pictures and the task each is for."""
+    folders = (("haze/hazy", "dehaze"), ("lowlight/low", "lowlight"))
+    return [
+        (path, task)
+        for folder, task in folders
+        for path in sorted((EXAMPLES / folder).iterdir())
+        if is_picture_name(path.name)
+    ]
+
+
+def _methods(task: str) -> dict:
+    cards = [registry.card(name) for name in registry.names(task)]
+    return {"choices": [(card.title, card.name) for card in cards], "value": cards[0].name}
+
+
+def _about(card: RestorerCard) -> str:
+    return html.note(html.escape(card.summary))

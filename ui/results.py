@@ -1,0 +1,200 @@
+"""What a job found: progress, the ranking, plots, worst cases with their pictures, and the files to take away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from errors import HubError
+from eval.cases import worst_cases
+from eval.column import show
+from eval.leaderboard import build as rank
+from eval.metrics import registry as metrics
+from ui import board, cases, html, text
+from ui.engine import Engine
+from ui.jobs import JobState
+
+REFRESH_SECONDS = 4.0
+"""A growing table is drawn again this often."""
+
+WORDS = {
+    "queued": "Waiting for its turn",
+    "running": "Scoring",
+    "done": "Done",
+    "cancelled": "Stopped; the rows so far are kept",
+    "failed": "Failed",
+    "interrupted": "Interrupted; the rows so far are kept",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of the page that shows results, for the tab that drives it."""
+
+    refresh: Callable[..., Any]
+    outputs: list[Any]
+    seen: gr.State
+
+
+def progress(state: JobState) -> str:
+    """How far a job is, as HTML."""
+    share = state.done / state.total if state.total else 0.0
+    words = [f"<b>{WORDS[state.status]}</b>"]
+    if state.total:
+        words.append(f"{state.done} of {state.total}")
+    if state.status == "running" and state.eta_seconds is not None and state.done:
+        words.append(f"about {html.duration(state.eta_seconds)} left")
+    line = " · ".join(words)
+    small = f'<p class="note">{escape(state.message)}</p>' if state.message and state.status != "failed" else ""
+    if state.status == "failed":
+        small = html.alert(state.message)
+    bar = "" if state.ended else f'<div class="bar"><i style="width:{100 * share:.1f}%"></i></div>'
+    hint = "" if state.ended else html.note(escape(text.EVALUATE_REATTACH))
+    return f'<div class="job" data-status="{state.status}">{line}{bar}{small}{hint}</div>'
+
+
+def build(engine: Engine, job: gr.Textbox) -> View:
+    """Lay out the results of the job named in ``job``."""
+    seen = gr.State(())
+    table = gr.HTML(html.empty(text.EVALUATE_TABLE_EMPTY), elem_id="job-table", js_on_load=html.SORT_SCRIPT)
+    failed = gr.HTML(elem_id="job-failures")
+    with gr.Column(visible=False) as ended:
+        with gr.Row():
+            downloads = {
+                name: gr.DownloadButton(label, size="sm", min_width=110, elem_id=f"download-{name}")
+                for name, label in board.DOWNLOADS.items()
+            }
+        gr.Markdown("### Worst cases")
+        with gr.Row():
+            method = gr.Dropdown([], label="Method", elem_id="worst-method")
+            metric = gr.Dropdown([], label="Metric", elem_id="worst-metric")
+        keys = gr.State([])
+        gallery = gr.Gallery(
+            format="png",
+            type="filepath",
+            interactive=False,
+            allow_preview=False,
+            columns=6,
+            height="auto",
+            object_fit="cover",
+            label="Click one to open it (shown: the inputs)",
+            buttons=[],
+            elem_id="worst-gallery",
+        )
+        case = gr.HTML(elem_id="worst-case")
+        with gr.Row(visible=False) as trio:
+            shown = {
+                side: gr.Image(
+                    label=side, format="png", type="filepath", interactive=False, buttons=["fullscreen", "download"]
+                )
+                for side in ("Input", "Output", "Reference")
+            }
+        gr.Markdown("### Picture by picture")
+        spread = gr.HTML(elem_classes="panel")
+        pareto_title = gr.Markdown("### Quality against time", visible=False)
+        pareto = gr.HTML(elem_classes="panel", visible=False)
+
+    outputs = [seen, table, failed, ended, *downloads.values(), method, metric]
+
+    def refresh(current: str, last: tuple, request: gr.Request) -> list:
+        """Draw the table again when there is something new to see."""
+        nothing = [gr.skip()] * len(outputs)
+        if not current:
+            return nothing
+        try:
+            state = engine.jobs.state(current)
+            now = (current, state.done, state.ended)
+            if last and last[:3] == now:
+                return nothing
+            if last and last[0] == current and not state.ended and time.time() - last[3] < REFRESH_SECONDS:
+                return nothing
+            if not state.done:
+                return [*now, 0.0], html.empty(text.EVALUATE_TABLE_EMPTY), "", gr.Column(visible=False), *nothing[4:]
+            frame = engine.jobs.frame(current)
+            ranking = rank(frame, timings=True)
+        except HubError as error:
+            return [(current, -1, False, time.time()), html.alert(str(error)), "", *nothing[3:]]
+        seen_now = (*now, time.time())
+        tables = [seen_now, board.table(ranking), board.failures(ranking)]
+        if not state.ended:
+            return [*tables, gr.Column(visible=False), *nothing[4:]]
+        files = board.export_files(rank(frame), frame, engine.scratch.folder(request))
+        best = [name for name in ranking.methods if name != "input"] or list(ranking.methods)
+        return [
+            *tables,
+            gr.Column(visible=True),
+            *[gr.DownloadButton(value=str(files[name])) for name in board.DOWNLOADS],
+            gr.Dropdown(list(ranking.methods), value=best[0]),
+            gr.Dropdown([(metrics.spec(m).title, m) for m in ranking.metrics], value=ranking.metrics[0]),
+        ]
+
+    def worst(current: str, name: str, by: str, request: gr.Request) -> tuple:
+        if not (current and name and by):
+            return gr.skip(), gr.skip(), "", gr.Row(visible=False), gr.skip(), gr.skip(), gr.skip()
+        frame = engine.jobs.frame(current)
+        ranking = rank(frame, timings=True)
+        spread_svg, pareto_svg = board.plots(ranking, by)
+        try:
+            rows = worst_cases(frame, by, name)
+            thumbnails = cases.thumbnails(engine, current, list(rows["image"]), request)
+        except HubError as error:
+            return [], [], html.note(escape(str(error))), gr.Row(visible=False), spread_svg, gr.skip(), gr.skip()
+        decimals = metrics.spec(by).decimals
+        captions = [
+            f"{image} · {show(value, decimals)}" for image, value in zip(rows["image"], rows["value"], strict=True)
+        ]
+        return (
+            [(path, caption) for path, caption in zip(thumbnails, captions, strict=True)],
+            list(rows["image"]),
+            "",
+            gr.Row(visible=False),
+            spread_svg,
+            gr.Markdown(visible=bool(pareto_svg)),
+            gr.HTML(pareto_svg, visible=bool(pareto_svg)),
+        )
+
+    def open_case(current: str, images: list[str], name: str, request: gr.Request, event: gr.SelectData) -> tuple:
+        image = images[event.index]
+        try:
+            pictures = cases.pictures(engine, current, image, name, request)
+        except HubError as error:
+            gr.Warning(str(error))
+            return html.alert(str(error)), gr.Row(visible=False), None, None, None
+        words = _case_words(engine.jobs.frame(current), image, name)
+        found = [pictures.get(side) for side in shown]
+        return (
+            words,
+            gr.Row(visible=True),
+            *[gr.Image(str(p), visible=True) if p else gr.Image(visible=False) for p in found],
+        )
+
+    choosing = [gallery, keys, case, trio, spread, pareto_title, pareto]
+    for component in (method, metric):
+        component.change(worst, [job, method, metric], choosing, show_progress="hidden", api_visibility="private")
+    gallery.select(
+        open_case,
+        [job, keys, method],
+        [case, trio, *shown.values()],
+        concurrency_id="compute",
+        api_visibility="private",
+    )
+    return View(refresh, outputs, seen)
+
+
+def _case_words(frame: Any, image: str, method: str) -> str:
+    """Scores of one picture by one method, beside those of the untouched input."""
+    rows = frame[(frame["image"] == image) & (frame["metric"] != "")]
+    facts = [("Picture", image), ("Method", method)]
+    for metric in dict.fromkeys(rows["metric"]):
+        spec = metrics.spec(metric)
+        words = []
+        for name in dict.fromkeys([method, "input"]):
+            for value, error in rows[(rows["metric"] == metric) & (rows["method"] == name)][["value", "error"]].values:
+                words.append(f"{show(value, spec.decimals) if error is None else error} ({name})")
+        facts.append((f"{spec.title} {spec.arrow}", ", ".join(words)))
+    return html.facts(facts)

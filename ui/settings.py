@@ -1,0 +1,95 @@
+"""Every environment variable the page listens to is read here, once, into a frozen record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from errors import UsageError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things lie and how much is allowed.
+
+    Attributes:
+        data: Folder that keeps scores and jobs across restarts.
+        host: Address the server listens on; None lets gradio choose (127.0.0.1, or 0.0.0.0 on a Space).
+        port: Port, or None for gradio's first free one.
+        max_upload: Largest upload, as gradio spells it ("2gb").
+        keep_hours: Uploaded sets are deleted this long after their job ended.
+        workers: Processes that score one job.
+        queue_size: Visitors that may wait; the next one is told to come back.
+        mcp: Whether to offer the endpoints to language-model tools (needs gradio's ``mcp`` extra).
+    """
+
+    data: Path
+    host: str | None = None
+    port: int | None = None
+    max_upload: str = "2gb"
+    keep_hours: float = 24.0
+    workers: int = 1
+    queue_size: int = 64
+    mcp: bool = False
+
+    @property
+    def rows(self) -> Path:
+        """The file with every score."""
+        return self.data / "rows.sqlite"
+
+    @property
+    def jobs(self) -> Path:
+        """The folder with one folder per job."""
+        return self.data / "jobs"
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    ========================  =====================================================  ==============
+    variable                  meaning                                                default
+    ========================  =====================================================  ==============
+    ``UNVEIL_DATA``           scores and jobs                                        ``./var``
+    ``UNVEIL_MAX_UPLOAD``     largest upload                                         ``2gb``
+    ``UNVEIL_KEEP_HOURS``     life of uploaded sets after their job                  ``24``
+    ``UNVEIL_WORKERS``        scoring processes per job                              ``1``
+    ``UNVEIL_QUEUE``          visitors that may wait                                 ``64``
+    ``GRADIO_SERVER_NAME``    address                                                gradio's choice
+    ``GRADIO_SERVER_PORT``    port; ``PORT`` is understood too                       7860 upwards
+    ``GRADIO_MCP_SERVER``     offer tools to language models                         off
+    ========================  =====================================================  ==============
+
+    Raises:
+        UsageError: A number is not a number.
+    """
+    env = os.environ if environment is None else environment
+    port = env.get("GRADIO_SERVER_PORT") or env.get("PORT")
+    return Settings(
+        data=Path(env.get("UNVEIL_DATA", "var")).resolve(),
+        host=env.get("GRADIO_SERVER_NAME"),
+        port=_whole("PORT", port) if port else None,
+        max_upload=env.get("UNVEIL_MAX_UPLOAD", "2gb"),
+        keep_hours=_number("UNVEIL_KEEP_HOURS", env.get("UNVEIL_KEEP_HOURS", "24")),
+        workers=_whole("UNVEIL_WORKERS", env.get("UNVEIL_WORKERS", "1")),
+        queue_size=_whole("UNVEIL_QUEUE", env.get("UNVEIL_QUEUE", "64")),
+        mcp=env.get("GRADIO_MCP_SERVER", "").lower() in ("1", "true", "yes"),
+    )
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if value < 0:
+        raise UsageError(f"{name}={text!r} is not a number of zero or more; correct it or unset it.")
+    return value
+
+
+def _whole(name: str, text: str) -> int:
+    value = _number(name, text)
+    if value != int(value):
+        raise UsageError(f"{name}={text!r} is not a whole number; correct it or unset it.")
+    return int(value)

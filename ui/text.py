@@ -1,0 +1,66 @@
+"""Every sentence of the page, in one place, so that they can be read together."""
+
+from __future__ import annotations
+
+NAME = "Unveil"
+LINE = "See through haze and dark. Then measure how well it worked."
+
+RESTORE = "Drop a hazy, dark or small picture, choose a method, and drag the handle to compare."
+RESTORE_EMPTY = ("Nothing restored yet", "Drop a picture on the left, or click one of the examples below it.")
+RESTORE_PRIVATE = (
+    "Pictures stay in a folder of this browser tab and are deleted when you close it. "
+    "Downloads are PNG: not one pixel is recompressed."
+)
+
+EVALUATE = (
+    "Upload degraded pictures and, if you have them, their references. Tick the methods to compare, look at what "
+    "paired with what, and start. Every number comes with its protocol."
+)
+EVALUATE_INPUTS = "Degraded pictures: one zip, or many files"
+EVALUATE_REFERENCES = "References (optional): one zip, or many files"
+EVALUATE_RESULTS = "One zip per method; its name is the method's name"
+EVALUATE_PAIRS_EMPTY = (
+    "No pictures yet",
+    "Drop a zip above, or use the example set: eight hazy photographs with their clear originals.",
+)
+EVALUATE_TABLE_EMPTY = (
+    "No scores yet",
+    "Rows appear here while they are computed. You may close the page and come back.",
+)
+EVALUATE_KEEP = (
+    "Uploaded pictures are deleted {hours:g} hours after the job ends. Scores and file names are kept on the "
+    "leaderboard of this server if you leave this ticked."
+)
+EVALUATE_REATTACH = (
+    "This page's address now names the job: reload it, or open it elsewhere, and the job is still there."
+)
+
+LEADERBOARD = (
+    "Everything scored on this server. One protocol, one set at a time, because numbers of different protocols do not "
+    "compare."
+)
+LEADERBOARD_EMPTY = ("Nothing scored yet", "Start with the Evaluate tab; its example set takes about a minute.")
+LEADERBOARD_LETTERS = (
+    "± is half the 95% bootstrap interval of the mean. Methods that share a letter cannot be told apart "
+    "(paired Wilcoxon test, Holm-corrected, 5%). Bold is best, underlined is second."
+)
+
+DIAGNOSE = (
+    "Two people score the same pair and get different numbers. Drop the pair: here it is under every protocol, with "
+    "what explains the difference."
+)
+DIAGNOSE_EMPTY = ("No pair yet", "Drop a result and its reference, or use the example pair.")
+
+HAZE = (
+    "How hazy does a vision–language model find a picture, and where? Write your own words: changing them re-scores at "
+    "once, because the picture is encoded only once."
+)
+HAZE_EMPTY = ("No picture yet", "Drop one or several pictures, or click an example.")
+
+MODELS = "What each method is, where it comes from, what it was trained on, and whether its weights are here."
+MODELS_LOAD = (
+    "Load another model by its Hub repository id (for example <code>org/name</code>). It must be one of this project's "
+    "networks or an architecture that spandrel knows; weights are safetensors or safely unpickled, never executed."
+)
+
+BUSY = "The server is busy. Your turn comes; nothing is lost."
