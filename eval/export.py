@@ -48,7 +48,12 @@ FORMATS = {
 
 
 def write_all(
-    board: Leaderboard, frame: pandas.DataFrame, folder: str | Path, *, formats: Sequence[str] = (*FORMATS, "parquet")
+    board: Leaderboard,
+    frame: pandas.DataFrame,
+    folder: str | Path,
+    *,
+    formats: Sequence[str] = (*FORMATS, "parquet"),
+    heading: str = "Leaderboard",
 ) -> list[Path]:
     """Write a leaderboard and its rows into `folder`, which is made if need be.
 
@@ -57,6 +62,7 @@ def write_all(
         frame: The score rows it was built from.
         folder: Where to.
         formats: Which of `FORMATS` and "parquet"; all by default.
+        heading: Title of the HTML page.
 
     Returns:
         The paths written.
@@ -77,6 +83,7 @@ def write_all(
         else:
             file_name, text = FORMATS[name]
             path = folder / file_name
-            path.write_bytes(text(board).encode("utf-8"))
+            options = {"heading": heading} if name == "html" else {}
+            path.write_bytes(text(board, **options).encode("utf-8"))
         written.append(path)
     return written

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.column import show, sort_value
-from eval.exports.printed import ARROWS, plain, show_cost
+from eval.exports.printed import ARROWS, plain, shortened, show_cost
 
 if TYPE_CHECKING:
     from eval.leaderboard import Leaderboard
@@ -158,7 +158,7 @@ def pareto_svg(board: Leaderboard, metric: str, cost: str, *, theme: str | None 
             dashes += _along([(spot[0], y(low)), (spot[0], y(high))])
     parts += _place_labels([name for name, *_ in points], spots, dashes, (left, top, right, bottom))
     if unknown:
-        parts.append(_text(left, bottom + 56, f"without a known cost: {', '.join(map(plain, unknown))}", "soft"))
+        parts.append(_text(left, bottom + 56, shortened(f"without a known cost: {', '.join(unknown)}", 84), "soft"))
     return _document(bottom + (66 if unknown else 48), parts, f"{spec.title} against {COSTS[cost]}", theme)
 
 
@@ -269,7 +269,7 @@ def _place_labels(
     taken += [(px - 2, py - 2, px + 2, py + 2) for px, py in dashes]
     parts = []
     for name, (px, py) in zip(names, spots, strict=True):
-        text = _shortened(name, 26)
+        text = shortened(name, 26)
         width = 6.7 * len(text)
         options = [(px + 10, py + 4), (px - 10 - width, py + 4), (px - width / 2, py - 12), (px - width / 2, py + 20)]
         options += [(px + 8, py - 10), (px - 8 - width, py - 10), (px + 8, py + 18), (px - 8 - width, py + 18)]
@@ -290,16 +290,11 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 
 def _label_width(names: Sequence[str]) -> float:
-    return 28 + 7.0 * max((len(_shortened(name, 24)) for name in names), default=8)
-
-
-def _shortened(name: str, most: int) -> str:
-    name = plain(name)
-    return name if len(name) <= most else name[: most - 1] + "…"
+    return 28 + 7.0 * max((len(shortened(name, 24)) for name in names), default=8)
 
 
 def _label(x: float, y: float, name: str, width: float) -> str:
-    return _text(x, y, _shortened(name, max(4, int(width / 7))), anchor="end", hint=name)
+    return _text(x, y, shortened(name, max(4, int(width / 7))), anchor="end", hint=name)
 
 
 def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "", hint: str = "") -> str:

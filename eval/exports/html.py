@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.exports.csv import to_csv
-from eval.exports.printed import Cell, Line, failure_line, images, lines, plain, sentences, title
+from eval.exports.printed import Cell, Line, failure_line, images, lines, plain, sentences, shortened, title
 from eval.leaderboard import COSTS
 from eval.plots import distribution_svg, pareto_svg, style
 
@@ -172,7 +172,7 @@ def _duel(board: Leaderboard, metric: str) -> str:
     counts = board.win_tie_loss(metric)
     p_values = {(t.a, t.b): t.p for t in board.tests if t.metric == metric}
     names = [name for name in board.methods if name in board.values[metric]]
-    heads = "".join(f"<th scope=col>{_text(name)}</th>" for name in names)
+    heads = "".join(f'<th scope=col title="{_text(name)}">{_text(shortened(name, 24))}</th>' for name in names)
     rows = []
     for a in names:
         cells = []

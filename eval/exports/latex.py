@@ -1,4 +1,4 @@
-r"""A leaderboard as a LaTeX table for a paper: booktabs, protocol in the caption, best bold, second underlined.
+r"""A leaderboard as a LaTeX table for a paper: booktabs, the protocol in the caption, best bold, second underlined.
 
 The file is one `table` environment to `\input`; it needs `\usepackage{booktabs}` and nothing else, and compiles with
 pdfLaTeX, XeLaTeX and LuaLaTeX whatever characters the names hold: what ASCII cannot carry becomes a macro or U+XXXX.
@@ -75,14 +75,16 @@ def to_latex(board: Leaderboard, *, intervals: bool = True, label: str = "tab:le
     arrows = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
     specs = [board.specs[metric] for metric in board.metrics]
     heads = ["Method", *(f"{escape(s.title)} {arrows[s.better]}" for s in specs), r"Avg.\ rank", *map(escape, costs)]
+    first, *rest = sentences(board)
     out = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}[t]",
         r"\centering",
         r"\footnotesize",
         r"\setlength{\tabcolsep}{4pt}",
-        rf"\caption{{{_caption(board)}}}",
+        rf"\caption{{{escape(first)} Best in bold, second best underlined.}}",
         rf"\label{{{label}}}",
+        r"\medskip",
         rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
         r"\toprule",
         " & ".join(heads) + r" \\",
@@ -91,11 +93,12 @@ def to_latex(board: Leaderboard, *, intervals: bool = True, label: str = "tab:le
     for line in lines(board):
         cells = [escape(line.method), *map(_cell, line.cells), _number(line.average_rank), *map(escape, line.costs)]
         shows_interval = intervals and any(cell.interval for cell in line.cells)
-        out.append(" & ".join(cells) + (r" \\[-2pt]" if shows_interval else r" \\"))
+        out.append(" & ".join(cells) + r" \\")
         if shows_interval:
             small = [rf"{{\scriptsize {_number(cell.interval)}}}" if cell.interval else "" for cell in line.cells]
-            out.append(" & ".join(["", *small, "", *("" for _ in line.costs)]) + r" \\")
-    out += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+            out.append(" & ".join(["", *small, "", *("" for _ in line.costs)]) + r" \\[2pt]")
+    out += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip", r"\parbox{\linewidth}{\scriptsize"]
+    out += [*map(escape, rest), "}", r"\end{table}"]
     return "\n".join(out) + "\n"
 
 
@@ -123,8 +126,3 @@ def _cell(cell: Cell) -> str:
 
 def _number(text: str) -> str:
     return text.replace("∞", r"$\infty$").replace("–", r"\textendash{}").replace("-", "$-$")
-
-
-def _caption(board: Leaderboard) -> str:
-    """Everything the table needs to be read right; the failures are counted, not listed."""
-    return "\n".join(escape(sentence) for sentence in sentences(board)) + "\nBest in bold, second best underlined."

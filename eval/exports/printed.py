@@ -125,6 +125,12 @@ def plain(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+def shortened(text: str, most: int) -> str:
+    """`text` on one line and at most `most` characters long, cut with an ellipsis."""
+    text = plain(text)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def _cell(board: Leaderboard, row: dict[str, Any], metric: str) -> Cell:
     decimals = board.specs[metric].decimals
     low, high = row[f"{metric}_low"], row[f"{metric}_high"]
