@@ -12,6 +12,7 @@ from eval.exports.printed import lines, sentences, show_cost, title
 from eval.leaderboard import COSTS, Leaderboard
 from eval.plots import distribution_svg, pareto_svg
 from eval.rows import WHOLE_PICTURE
+from ui import html
 
 if TYPE_CHECKING:
     import pandas
@@ -65,7 +66,7 @@ def plots(board: Leaderboard, metric: str) -> tuple[str, str]:
     pareto = ""
     if "seconds_per_mpix" in board.costs and sum(math.isfinite(_cost(board, m)) for m in board.methods) > 1:
         pareto = pareto_svg(board, metric, "seconds_per_mpix", theme=None)
-    return distribution_svg(board, metric, theme=None), pareto
+    return html.panel(distribution_svg(board, metric, theme=None)), html.panel(pareto) if pareto else ""
 
 
 def _cost(board: Leaderboard, method: str) -> float:

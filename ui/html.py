@@ -34,6 +34,11 @@ def alert(
     return f'<div class="alert{" good" if good else ""}" role="{role}">{escape(message)}{more}</div>'
 
 
+def panel(inside: str) -> str:
+    """A quiet box around a drawing."""
+    return f'<div class="panel">{inside}</div>'
+
+
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """A definition list of (term, text); empty texts are left out; texts are escaped."""
     rows = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in pairs if text)

@@ -33,8 +33,8 @@ def build(engine: Engine, tab: gr.Tab) -> None:
             }
         metric = gr.Radio([], label="Plots of", elem_id="board-metric")
         with gr.Row(equal_height=False):
-            spread = gr.HTML(elem_classes="panel", elem_id="board-distribution")
-            pareto = gr.HTML(elem_classes="panel", elem_id="board-pareto", visible=False)
+            spread = gr.HTML(elem_id="board-distribution")
+            pareto = gr.HTML(elem_id="board-pareto", visible=False)
 
     def sets(name: str | None) -> tuple:
         """What there is to choose from, now."""

@@ -73,6 +73,7 @@ def build(engine: Engine, job: gr.Textbox) -> View:
         with gr.Row():
             method = gr.Dropdown([], label="Method", elem_id="worst-method")
             metric = gr.Dropdown([], label="Metric", elem_id="worst-metric")
+        gr.HTML(html.note("Shown are the inputs. Click one to see input, output and reference."))
         keys = gr.State([])
         gallery = gr.Gallery(
             format="png",
@@ -82,9 +83,11 @@ def build(engine: Engine, job: gr.Textbox) -> View:
             columns=6,
             height="auto",
             object_fit="cover",
-            label="Click one to open it (shown: the inputs)",
+            show_label=False,
+            container=False,
             buttons=[],
             elem_id="worst-gallery",
+            elem_classes="strip",
         )
         case = gr.HTML(elem_id="worst-case")
         with gr.Row(visible=False) as trio:
@@ -95,9 +98,9 @@ def build(engine: Engine, job: gr.Textbox) -> View:
                 for side in ("Input", "Output", "Reference")
             }
         gr.Markdown("### Picture by picture")
-        spread = gr.HTML(elem_classes="panel")
+        spread = gr.HTML()
         pareto_title = gr.Markdown("### Quality against time", visible=False)
-        pareto = gr.HTML(elem_classes="panel", visible=False)
+        pareto = gr.HTML(visible=False)
 
     outputs = [seen, table, failed, ended, *downloads.values(), method, metric]
 
