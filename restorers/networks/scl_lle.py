@@ -1,0 +1,107 @@
+"""SCL-LLE: light-enhancement curves, learned by semantic contrast without pairs.
+
+Seven 3x3 convolutions at full resolution look at a 15x15 neighbourhood and predict, for every pixel and colour, the
+parameters of eight quadratic curves that are applied one after another. The network is Zero-DCE's; what is new in the
+paper is how it is trained (``training/scl_lle.py``), so checkpoints of both load into it.
+
+Liang, Li, Wei, Yang, Zhang, Yang, Du, Zhou, "Semantically Contrastive Learning for Low-light Image Enhancement",
+AAAI 2022. Network and curve: Guo et al., "Zero-Reference Deep Curve Estimation", CVPR 2020.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from restorers.base import Restorer
+from restorers.card import RestorerCard
+
+ITERATIONS = 8
+RECEPTIVE_FIELD = 7
+"""Seven 3x3 convolutions reach seven pixels to each side."""
+
+CARD = RestorerCard(
+    name="scl_lle",
+    title="SCL-LLE",
+    task="lowlight",
+    summary="Brightens dark pictures with curves that a small network draws for every pixel; trained without pairs.",
+    paper="Liang et al., Semantically Contrastive Learning for Low-light Image Enhancement, AAAI 2022",
+    paper_url="https://arxiv.org/abs/2112.06451",
+    tiling="exact",
+    receptive_field=RECEPTIVE_FIELD,
+    parameters=79_416,
+)
+
+
+def apply_curves(x: Tensor, curves: Tensor) -> Tensor:
+    """Apply ``x <- x + r (x^2 - x)`` once for every curve map r, in order (Zero-DCE, eq. 4, with r = -alpha).
+
+    A picture in [0, 1] stays there when ``|r| <= 1``; r < 0 brightens.
+
+    Args:
+        x: (N, 3, H, W) in [0, 1].
+        curves: (N, 3K, H, W) in [-1, 1]; three channels an iteration.
+
+    Returns:
+        (N, 3, H, W).
+
+    Example:
+        >>> float(apply_curves(torch.full((1, 3, 1, 1), 0.5), torch.full((1, 3, 1, 1), -1.0)).mean())
+        0.75
+    """
+    for r in curves.split(3, dim=1):
+        x = x + r * (x * x - x)
+    return x
+
+
+class SclLle(Restorer):
+    """The curve network; 79,416 parameters at the paper's width.
+
+    Parameter names are those of the authors' (and Zero-DCE's) checkpoints: ``e_conv1.weight`` to ``e_conv7.bias``.
+
+    Args:
+        width: Channels of every hidden layer.
+        iterations: Curves applied one after another.
+    """
+
+    card = CARD
+
+    def __init__(self, width: int = 32, iterations: int = ITERATIONS) -> None:
+        super().__init__()
+        self.e_conv1 = nn.Conv2d(3, width, 3, padding=1)
+        self.e_conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.e_conv3 = nn.Conv2d(width, width, 3, padding=1)
+        self.e_conv4 = nn.Conv2d(width, width, 3, padding=1)
+        self.e_conv5 = nn.Conv2d(2 * width, width, 3, padding=1)
+        self.e_conv6 = nn.Conv2d(2 * width, width, 3, padding=1)
+        self.e_conv7 = nn.Conv2d(2 * width, 3 * iterations, 3, padding=1)
+        for module in self.children():
+            nn.init.normal_(module.weight, 0.0, 0.02)
+
+    def curves(self, x: Tensor) -> Tensor:
+        """Curve maps in [-1, 1]: (N, 3, H, W) to (N, 3 x iterations, H, W)."""
+        f1 = torch.relu(self.e_conv1(x))
+        f2 = torch.relu(self.e_conv2(f1))
+        f3 = torch.relu(self.e_conv3(f2))
+        f4 = torch.relu(self.e_conv4(f3))
+        f5 = torch.relu(self.e_conv5(torch.cat((f3, f4), 1)))
+        f6 = torch.relu(self.e_conv6(torch.cat((f2, f5), 1)))
+        return torch.tanh(self.e_conv7(torch.cat((f1, f6), 1)))
+
+    def enhance(self, x: Tensor) -> Tensor:
+        """Draw the curves and apply them."""
+        return apply_curves(x, self.curves(x))
+
+
+def from_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Map a published SCL-LLE or Zero-DCE state dict to ours: the names agree, wrappers' prefixes are dropped.
+
+    The checkpoints were saved with and without ``DataParallel``; nothing else differs.
+
+    Args:
+        state: Tensors as ``torch.load(..., weights_only=True)`` gives them.
+
+    Returns:
+        The same tensors under the names of :class:`SclLle`; loading them stays strict.
+    """
+    return {key.removeprefix("module."): value for key, value in state.items()}

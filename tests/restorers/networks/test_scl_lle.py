@@ -1,0 +1,123 @@
+"""The curve network: size, identity, official names, ranges, gradients, files."""
+
+import dataclasses
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from restorers.base import count_parameters, load_weights
+from restorers.networks.scl_lle import CARD, SclLle, apply_curves, from_official
+
+
+def network(seed=0, scale=8.0):
+    """Random weights, large enough that curves are far from zero."""
+    torch.manual_seed(seed)
+    net = SclLle()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(scale)
+    return net.eval()
+
+
+def test_parameter_count_is_the_papers():
+    assert count_parameters(SclLle()) == CARD.parameters == 79_416
+
+
+def test_zero_weights_are_the_identity():
+    net = SclLle()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    picture = torch.rand(2, 3, 17, 23)
+    assert torch.equal(net(picture), picture)
+
+
+def test_curves_written_as_zero_dce_writes_them():
+    generator = torch.Generator().manual_seed(1)
+    x = torch.rand(1, 3, 6, 5, generator=generator)
+    curves = 2 * torch.rand(1, 24, 6, 5, generator=generator) - 1
+    y = x
+    for k in range(8):
+        alpha = -curves[:, 3 * k : 3 * k + 3]
+        y = y + alpha * y * (1 - y)
+    torch.testing.assert_close(apply_curves(x, curves), y)
+    assert 0 <= float(y.min()) <= float(y.max()) <= 1
+
+
+def test_extreme_curves_keep_pictures_in_range():
+    x = torch.linspace(0, 1, 300).view(1, 3, 10, 10)
+    for r in (-1.0, 1.0):
+        y = apply_curves(x, torch.full((1, 24, 10, 10), r))
+        assert 0 <= float(y.min()) <= float(y.max()) <= 1
+
+
+@pytest.mark.parametrize("size", [(16, 16), (31, 45), (64, 17)])
+def test_any_size_comes_back(size):
+    picture = torch.rand(1, 3, *size)
+    with torch.no_grad():
+        assert network()(picture).shape == picture.shape
+
+
+def test_gradient_reaches_every_parameter():
+    net = network()
+    net(torch.rand(1, 3, 16, 16)).square().mean().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and float(parameter.grad.abs().max()) > 0, name
+
+
+def test_receptive_field_is_the_halo_of_the_card():
+    """A tile with the halo gives the whole picture's pixels exactly; one pixel less of halo does not."""
+    net, halo = network().double(), CARD.receptive_field
+    picture = torch.rand(1, 3, 48, 48, dtype=torch.float64)
+    with torch.no_grad():
+        whole = net.enhance(picture)[..., 20:28, 20:28]
+        for extra, equal in ((halo, True), (halo - 1, False)):
+            tile = net.enhance(picture[..., 20 - extra : 28 + extra, 20 - extra : 28 + extra])
+            inside = tile[..., extra : extra + 8, extra : extra + 8]
+            assert torch.allclose(inside, whole, atol=1e-12, rtol=0) == equal
+
+
+def test_batch_of_many_is_many_of_one():
+    net, picture = network(), torch.rand(3, 3, 20, 20)
+    with torch.no_grad():
+        alone = torch.cat([net(p[None]) for p in picture])
+        torch.testing.assert_close(net(picture), alone, atol=1e-4, rtol=0)
+
+
+def test_official_names_load_strictly_with_and_without_wrapper(tmp_path):
+    """Names as in SCL-LLE.pth and Zero-DCE's Epoch99.pth, the latter as DataParallel saves them."""
+    net = network(seed=3)
+    official = {f"e_conv{i}.{part}" for i in range(1, 8) for part in ("weight", "bias")}
+    assert set(net.state_dict()) == official
+    for prefix in ("", "module."):
+        other = SclLle()
+        other.load_state_dict(from_official({prefix + k: v for k, v in net.state_dict().items()}), strict=True)
+        with torch.no_grad():
+            picture = torch.rand(1, 3, 16, 16)
+            assert torch.equal(other(picture), net(picture))
+
+
+def test_saved_and_loaded_weights_are_the_same_bytes(tmp_path):
+    net = network(seed=4)
+    save_file(net.state_dict(), tmp_path / "a.safetensors")
+    other = SclLle()
+    load_weights(other, tmp_path / "a.safetensors")
+    save_file(other.state_dict(), tmp_path / "b.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    assert load_file(tmp_path / "a.safetensors")["e_conv7.weight"].shape == (24, 64, 3, 3)
+
+
+def test_bfloat16_stays_close():
+    net = network(scale=4.0)
+    picture = torch.rand(1, 3, 32, 32)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        half = net(picture).float()
+    with torch.no_grad():
+        whole = net(picture)
+    assert float((half - whole).square().mean()) < 1e-4
+
+
+def test_card_is_a_frozen_fact():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        CARD.name = "other"
