@@ -9,9 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from eval.rowfiles import check_suffix, read_rows, write_rows
-from eval.rows import FILE_COLUMNS, KEY_COLUMNS, ScoreRow, sort_key
-
-_PICTURE = ("dataset", "image", "method", "protocol_hash", "input_sha256", "reference_sha256", "weights_sha256")
+from eval.rows import FILE_COLUMNS, KEY_COLUMNS, WHOLE_PICTURE, ScoreRow, sort_key
 
 
 @dataclass
@@ -47,15 +45,28 @@ def merge_files(paths: Sequence[Path], output: Path) -> Merged:
 
 
 def resolve(rows: Iterable[ScoreRow], merged: Merged) -> Iterator[ScoreRow]:
-    """One row per key, from rows that are sorted by key; counts go into ``merged``."""
-    for _, group in groupby(rows, key=sort_key):
-        rivals = list(group)
-        best = max(rivals, key=_preference)
-        merged.duplicates += len(rivals) - 1
-        if any(not _agree(best, rival) for rival in rivals):
-            merged.conflicts += 1
-            merged.first_conflict = merged.first_conflict or f"{best.image}, {best.method}, {best.metric}"
-        yield best
+    """One row per key, from rows that are sorted by key; counts go into ``merged``.
+
+    An error gives way where another file has the value: the picture was scored after all.
+    """
+    for _, picture in groupby(rows, key=lambda row: (row.dataset, row.image, row.method)):
+        best = [_best(list(rivals), merged) for _, rivals in groupby(picture, key=sort_key)]
+        scored = {(row.protocol_hash, row.metric) for row in best if row.value is not None}
+        scored |= {(protocol, WHOLE_PICTURE) for protocol, _ in scored}
+        for row in best:
+            if row.value is None and (row.protocol_hash, row.metric) in scored:
+                merged.duplicates += 1
+            else:
+                yield row
+
+
+def _best(rivals: list[ScoreRow], merged: Merged) -> ScoreRow:
+    best = max(rivals, key=_preference)
+    merged.duplicates += len(rivals) - 1
+    if any(rival.value is not None and not _agree(best, rival) for rival in rivals):
+        merged.conflicts += 1
+        merged.first_conflict = merged.first_conflict or f"{best.image}, {best.method}, {best.metric}"
+    return best
 
 
 def _preference(row: ScoreRow) -> tuple[object, ...]:
@@ -69,6 +80,4 @@ def _full_key(row: ScoreRow) -> tuple[str, ...]:
 
 
 def _agree(a: ScoreRow, b: ScoreRow) -> bool:
-    if a.value is None or b.value is None:
-        return a.value is b.value or a.value is not None or b.value is not None
-    return a.value == b.value or math.isclose(a.value, b.value, rel_tol=1e-9)
+    return a.value is not None and b.value is not None and math.isclose(a.value, b.value, rel_tol=1e-9)

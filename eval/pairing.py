@@ -43,7 +43,7 @@ def _without(pattern: str) -> Callable[[str], str]:
 
 
 _NTIRE = _without(
-    r"[_\-. ](hazy|haze|foggy|gt|clear|clean|low|high|lq|hq|lr|hr|input|target|reference|ref|noisy|rainy|blur|sharp)$"
+    r"[_\-. ](hazy|haze|foggy|gt|clear|clean|low|high|lq|hq|input|target|reference|ref|noisy|rainy|blur|sharp)$"
 )
 _LOL = _without(r"^(low|normal|high)[_\-]?")
 _SR = _without(r"[_\-]?(srf[_\-]?[2348]|x[2348])([_\-]?(lr|hr|sr|bicubic|lrbi|gt))?$|[_\-](lr|hr|sr)$")

@@ -147,7 +147,7 @@ def typed(frame: pandas.DataFrame) -> pandas.DataFrame:
 
 def _plain(name: str, value: Any) -> Any:
     """A cell of a table as the Python value the row holds."""
-    absent = value is None or value != value or type(value).__name__ == "NAType"
+    absent = value is None or type(value).__name__ == "NAType" or value != value  # in this order: NA != NA is no bool
     if name in TEXT_COLUMNS:
         return "" if absent else str(value)
     if absent or (name == "error" and value == ""):
