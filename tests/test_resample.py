@@ -27,9 +27,7 @@ def _dense_reference(signal: np.ndarray, length: int) -> np.ndarray:
     return np.array(output)
 
 
-@pytest.mark.parametrize(
-    ("length", "output_length"), [(16, 8), (17, 9), (30, 7), (8, 32), (5, 11), (3, 1), (1, 4)]
-)
+@pytest.mark.parametrize(("length", "output_length"), [(16, 8), (17, 9), (30, 7), (8, 32), (5, 11), (3, 1), (1, 4)])
 def test_one_axis_equals_the_definition(length: int, output_length: int) -> None:
     signal = np.random.default_rng(length).random(length)
     got = imresize(signal[:, None], size=(output_length, 1))[:, 0]

@@ -10,17 +10,24 @@ NIQE decides on the sign of a rounding residue.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import njit
 
 _FUSED = {"contract"}
 _SUM = {"contract", "reassoc", "nsz"}
-_CHUNK = 1024  # samples of a row that are taken down the picture together; eleven such rows of four maps fit in L2
-_TAPS = 11
+_CHUNK = 2048  # samples of a row that are taken down the picture together: twelve such rows of four maps fit in L2
 _RADIUS = 5
+_RING = 2 * _RADIUS + 2  # rows a pair of output rows looks at
 
 
-@njit(cache=True, nogil=True)
+def _compiled(fastmath: bool | set[str] = False) -> Callable[[Callable], Callable]:
+    # error_model="numpy": Python's check for division by zero would keep loops from being vectorised.
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath)
+
+
+@_compiled()
 def squared_error_integers(x: np.ndarray, y: np.ndarray) -> int:
     """Exact sum of squared differences of two 2-D integer arrays."""
     total = np.int64(0)
@@ -33,7 +40,7 @@ def squared_error_integers(x: np.ndarray, y: np.ndarray) -> int:
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=_SUM)
+@_compiled(_SUM)
 def squared_error_floats(x: np.ndarray, y: np.ndarray) -> float:
     """Sum of squared differences of two 2-D arrays, row sums first."""
     total = 0.0
@@ -46,7 +53,7 @@ def squared_error_floats(x: np.ndarray, y: np.ndarray) -> float:
     return total
 
 
-@njit(cache=True, nogil=True)
+@_compiled()
 def weighted_sum(rgb: np.ndarray, red: float, green: float, blue: float, offset: float) -> np.ndarray:
     """``offset + red R + green G + blue B`` of an (H, W, 3) array, float64 (H, W)."""
     height, width = rgb.shape[0], rgb.shape[1]
@@ -57,7 +64,7 @@ def weighted_sum(rgb: np.ndarray, red: float, green: float, blue: float, offset:
     return plane
 
 
-@njit(cache=True, nogil=True)
+@_compiled()
 def rounded_weighted_sum(rgb: np.ndarray, red: float, green: float, blue: float) -> np.ndarray:
     """``red R + green G + blue B`` of an (H, W, 3) uint8 array, halves rounded up, uint8 (H, W)."""
     height, width = rgb.shape[0], rgb.shape[1]
@@ -68,76 +75,67 @@ def rounded_weighted_sum(rgb: np.ndarray, red: float, green: float, blue: float)
     return plane
 
 
-@njit(cache=True, nogil=True, fastmath=_FUSED)
-def _moments(x: np.ndarray, y: np.ndarray, out: np.ndarray, start: int) -> None:
-    """Rows x and y to the four maps SSIM filters, written from column ``start``: x, y, x² + y², x y."""
-    first, second, squares, product = out[0, start:], out[1, start:], out[2, start:], out[3, start:]
-    for j in range(x.shape[0]):
-        a, b = np.float64(x[j]), np.float64(y[j])
+@_compiled(_FUSED)
+def _moments(
+    x: np.ndarray, y: np.ndarray, i: int, start: int, stop: int, ring: np.ndarray, slot: int, offset: int
+) -> None:
+    """Samples ``start:stop`` of row ``i`` to the four maps SSIM filters: x, y, x² + y², x y. Zeros outside."""
+    if i < 0 or i >= x.shape[0]:
+        ring[slot] = 0.0
+        return
+    if start < 0 or stop > x.shape[1]:
+        ring[slot] = 0.0
+        offset -= min(start, 0)
+        start, stop = max(start, 0), min(stop, x.shape[1])
+    row_x, row_y = x[i, start:stop], y[i, start:stop]
+    first, second = ring[slot, 0, offset:], ring[slot, 1, offset:]
+    squares, product = ring[slot, 2, offset:], ring[slot, 3, offset:]
+    for j in range(stop - start):
+        a, b = np.float64(row_x[j]), np.float64(row_y[j])
         first[j] = a
         second[j] = b
         squares[j] = a * a + b * b
         product[j] = a * b
 
 
-@njit(cache=True, nogil=True, fastmath=_FUSED)
-def _eleven(
-    r0: np.ndarray,
-    r1: np.ndarray,
-    r2: np.ndarray,
-    r3: np.ndarray,
-    r4: np.ndarray,
-    r5: np.ndarray,
-    r6: np.ndarray,
-    r7: np.ndarray,
-    r8: np.ndarray,
-    r9: np.ndarray,
-    r10: np.ndarray,
-    w: np.ndarray,
-    out: np.ndarray,
-    count: int,
-) -> None:
-    """Symmetric weighted sum of eleven rows (or of one row at eleven offsets): one load a tap, no stores between."""
+@_compiled(_FUSED)
+def _down(ring: np.ndarray, q: int, oldest: int, w: np.ndarray, upper: np.ndarray, lower: np.ndarray, n: int) -> None:
+    """Eleven taps down map ``q``, for two output rows at once: they share ten of their twelve input rows."""
+    a0, a1, a2 = ring[oldest % _RING, q], ring[(oldest + 1) % _RING, q], ring[(oldest + 2) % _RING, q]
+    a3, a4, a5 = ring[(oldest + 3) % _RING, q], ring[(oldest + 4) % _RING, q], ring[(oldest + 5) % _RING, q]
+    a6, a7, a8 = ring[(oldest + 6) % _RING, q], ring[(oldest + 7) % _RING, q], ring[(oldest + 8) % _RING, q]
+    a9, a10, a11 = ring[(oldest + 9) % _RING, q], ring[(oldest + 10) % _RING, q], ring[(oldest + 11) % _RING, q]
     w0, w1, w2, w3, w4, w5 = w[5], w[6], w[7], w[8], w[9], w[10]
-    for j in range(count):
+    for j in range(n):
+        b1, b2, b3, b4, b5 = a1[j], a2[j], a3[j], a4[j], a5[j]
+        b6, b7, b8, b9, b10 = a6[j], a7[j], a8[j], a9[j], a10[j]
+        upper[j] = w0 * b5 + w1 * (b4 + b6) + w2 * (b3 + b7) + w3 * (b2 + b8) + w4 * (b1 + b9) + w5 * (a0[j] + b10)
+        lower[j] = w0 * b6 + w1 * (b5 + b7) + w2 * (b4 + b8) + w3 * (b3 + b9) + w4 * (b2 + b10) + w5 * (b1 + a11[j])
+
+
+@_compiled(_FUSED)
+def _across(row: np.ndarray, step: int, w: np.ndarray, out: np.ndarray, n: int) -> None:
+    """Eleven taps along a row, ``step`` samples apart."""
+    a0, a1, a2, a3 = row, row[step:], row[2 * step :], row[3 * step :]
+    a4, a5, a6, a7 = row[4 * step :], row[5 * step :], row[6 * step :], row[7 * step :]
+    a8, a9, a10 = row[8 * step :], row[9 * step :], row[10 * step :]
+    w0, w1, w2, w3, w4, w5 = w[5], w[6], w[7], w[8], w[9], w[10]
+    for j in range(n):
         out[j] = (
-            w0 * r5[j]
-            + w1 * (r4[j] + r6[j])
-            + w2 * (r3[j] + r7[j])
-            + w3 * (r2[j] + r8[j])
-            + w4 * (r1[j] + r9[j])
-            + w5 * (r0[j] + r10[j])
+            w0 * a5[j]
+            + w1 * (a4[j] + a6[j])
+            + w2 * (a3[j] + a7[j])
+            + w3 * (a2[j] + a8[j])
+            + w4 * (a1[j] + a9[j])
+            + w5 * (a0[j] + a10[j])
         )
 
 
-@njit(cache=True, nogil=True, fastmath=_FUSED)
-def _any_taps(rows: np.ndarray, q: int, first: int, w: np.ndarray, out: np.ndarray, count: int) -> None:
-    """Weighted sum down the ring of rows, any number of taps."""
-    taps = w.shape[0]
-    out[:count] = 0.0
-    for k in range(taps):
-        row = rows[(first + k) % taps, q]
-        weight = w[k]
-        for j in range(count):
-            out[j] += weight * row[j]
-
-
-@njit(cache=True, nogil=True, fastmath=_FUSED)
-def _any_offsets(row: np.ndarray, step: int, w: np.ndarray, out: np.ndarray, count: int) -> None:
-    """Weighted sum along one row at multiples of ``step``, any number of taps."""
-    out[:count] = 0.0
-    for k in range(w.shape[0]):
-        moved = row[k * step :]
-        weight = w[k]
-        for j in range(count):
-            out[j] += weight * moved[j]
-
-
-@njit(cache=True, nogil=True, fastmath=_SUM)
-def _similarity(maps: np.ndarray, count: int, c1: float, c2: float, normalisation: float) -> float:
+@_compiled(_SUM)
+def _similarity(maps: np.ndarray, n: int, c1: float, c2: float, normalisation: float) -> float:
     """Sum of SSIM along one row of filtered maps (μx, μy, E[x² + y²], E[xy])."""
     total = 0.0
-    for j in range(count):
+    for j in range(n):
         a, b = maps[0, j], maps[1, j]
         product, squares = a * b, a * a + b * b
         covariance = normalisation * (maps[3, j] - product)
@@ -146,7 +144,7 @@ def _similarity(maps: np.ndarray, count: int, c1: float, c2: float, normalisatio
     return total
 
 
-@njit(cache=True, nogil=True)
+@_compiled()
 def ssim_sum(
     x: np.ndarray,
     y: np.ndarray,
@@ -157,97 +155,95 @@ def ssim_sum(
     c2: float,
     normalisation: float,
 ) -> float:
-    """Sum of SSIM over all windows of two pictures.
+    """Sum of SSIM over all windows of two pictures, for windows of at most eleven pixels.
+
+    A column of the picture, ``_CHUNK`` samples wide, is walked down with a ring of twelve rows; every two rows the
+    four maps are filtered down, then across, and the index is summed.
 
     Args:
         x: ``(H, W * channels)``, channels interleaved: neighbours in a row are ``channels`` samples apart.
         y: Same.
         channels: Samples a pixel.
-        weights: Window profile along one axis, odd length, sum one.
+        weights: Window profile along one axis, odd length, symmetric, sum one.
         padding: Zeros assumed beyond each border: 0, or the radius of the window.
         c1: Stabiliser of the means.
         c2: Stabiliser of the variances.
         normalisation: Factor on variances and covariance.
     """
+    # A shorter window is an eleven-tap one with zero weights outside, which are given zeros to multiply.
     radius = weights.shape[0] // 2
-    short = radius <= _RADIUS
-    if short:
-        # A shorter window is an eleven-tap one with zero weights outside, which are given zeros to multiply.
-        w = np.zeros(_TAPS)
-        w[_RADIUS - radius : _RADIUS + radius + 1] = weights
-        padding += _RADIUS - radius
-        radius = _RADIUS
-    else:
-        w = weights.copy()
-    taps = 2 * radius + 1
+    w = np.zeros(2 * _RADIUS + 1)
+    w[_RADIUS - radius : _RADIUS + radius + 1] = weights
+    padding += _RADIUS - radius
     height, samples = x.shape
-    margin = padding * channels
-    halo = 2 * radius * channels
-    output_samples = samples + 2 * margin - halo
-    ring = np.empty((taps, 4, _CHUNK + halo))
-    down = np.empty((4, _CHUNK + halo))
-    across = np.empty((4, _CHUNK))
+    rows = height + 2 * (padding - _RADIUS)
+    halo = 2 * _RADIUS * channels
+    width = samples + 2 * padding * channels - halo
+    ring = np.empty((_RING, 4, _CHUNK + halo))
+    down = np.empty((2, _CHUNK + halo))
+    maps = np.empty((2, 4, _CHUNK))
     total = 0.0
-    for left in range(0, output_samples, _CHUNK):
-        count = min(_CHUNK, output_samples - left)
-        wide = count + halo
-        start = max(left - margin, 0)
-        stop = min(left - margin + wide, samples)
-        for i in range(-padding, height + padding):
-            slot = (i + padding) % taps
-            rows = ring[slot]
-            if i < 0 or i >= height:
-                rows[:] = 0.0
-            else:
-                if margin > 0:
-                    rows[:] = 0.0
-                _moments(x[i, start:stop], y[i, start:stop], rows, start - (left - margin))
-            if i + padding < taps - 1:
-                continue
-            oldest = (slot + 1) % taps
+    for left in range(0, width, _CHUNK):
+        n = min(_CHUNK, width - left)
+        start = left - padding * channels
+        stop = start + n + halo
+        for i in range(2 * _RADIUS):
+            _moments(x, y, i - padding, start, stop, ring, i, 0)
+        for top in range(0, rows, 2):
+            for i in range(top + 2 * _RADIUS, top + _RING):
+                _moments(x, y, i - padding, start, stop, ring, i % _RING, 0)
             for q in range(4):
-                if short:
-                    _eleven(
-                        ring[oldest, q],
-                        ring[(oldest + 1) % taps, q],
-                        ring[(oldest + 2) % taps, q],
-                        ring[(oldest + 3) % taps, q],
-                        ring[(oldest + 4) % taps, q],
-                        ring[(oldest + 5) % taps, q],
-                        ring[(oldest + 6) % taps, q],
-                        ring[(oldest + 7) % taps, q],
-                        ring[(oldest + 8) % taps, q],
-                        ring[(oldest + 9) % taps, q],
-                        ring[(oldest + 10) % taps, q],
-                        w,
-                        down[q],
-                        wide,
-                    )
-                    row = down[q]
-                    _eleven(
-                        row,
-                        row[channels:],
-                        row[2 * channels :],
-                        row[3 * channels :],
-                        row[4 * channels :],
-                        row[5 * channels :],
-                        row[6 * channels :],
-                        row[7 * channels :],
-                        row[8 * channels :],
-                        row[9 * channels :],
-                        row[10 * channels :],
-                        w,
-                        across[q],
-                        count,
-                    )
-                else:
-                    _any_taps(ring, q, oldest, w, down[q], wide)
-                    _any_offsets(down[q], channels, w, across[q], count)
-            total += _similarity(across, count, c1, c2, normalisation)
+                _down(ring, q, top, w, down[0], down[1], n + halo)
+                _across(down[0], channels, w, maps[0, q], n)
+                _across(down[1], channels, w, maps[1, q], n)
+            total += _similarity(maps[0], n, c1, c2, normalisation)
+            if top + 1 < rows:
+                total += _similarity(maps[1], n, c1, c2, normalisation)
     return total
 
 
-@njit(cache=True, nogil=True)
+@_compiled(_FUSED)
+def ssim_sum_wide(
+    x: np.ndarray,
+    y: np.ndarray,
+    channels: int,
+    weights: np.ndarray,
+    padding: int,
+    c1: float,
+    c2: float,
+    normalisation: float,
+) -> float:
+    """As :func:`ssim_sum` for windows of any size: plain loops over the taps, several times slower."""
+    taps = weights.shape[0]
+    height, samples = x.shape
+    rows = height + 2 * padding - taps + 1
+    halo = (taps - 1) * channels
+    n = samples + 2 * padding * channels - halo
+    ring = np.empty((taps, 4, n + halo))
+    down = np.empty(n + halo)
+    maps = np.empty((4, n))
+    total = 0.0
+    for i in range(rows + taps - 1):
+        _moments(x, y, i - padding, -padding * channels, samples + padding * channels, ring, i % taps, 0)
+        if i < taps - 1:
+            continue
+        for q in range(4):
+            down[:] = 0.0
+            for k in range(taps):
+                weight, row = weights[k], ring[(i + 1 + k) % taps, q]
+                for j in range(n + halo):
+                    down[j] += weight * row[j]
+            out = maps[q]
+            out[:] = 0.0
+            for k in range(taps):
+                weight, row = weights[k], down[k * channels :]
+                for j in range(n):
+                    out[j] += weight * row[j]
+        total += _similarity(maps, n, c1, c2, normalisation)
+    return total
+
+
+@_compiled()
 def halve(plane: np.ndarray) -> np.ndarray:
     """MATLAB's ``imresize(plane, 0.5)`` of an even-sided uint8 plane, without rounding error.
 
@@ -286,7 +282,7 @@ def halve(plane: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(cache=True, nogil=True)
+@_compiled()
 def _seven(
     r0: np.ndarray,
     r1: np.ndarray,
@@ -305,7 +301,7 @@ def _seven(
         out[j] = w0 * r3[j] + w1 * (r2[j] + r4[j]) + w2 * (r1[j] + r5[j]) + w3 * (r0[j] + r6[j])
 
 
-@njit(cache=True, nogil=True)
+@_compiled()
 def _normalise_block(
     plane: np.ndarray, top: int, left: int, w: np.ndarray, values: np.ndarray, lines: np.ndarray, out: np.ndarray
 ) -> float:
@@ -344,7 +340,7 @@ def _normalise_block(
     return sharpness / (n * n)
 
 
-@njit(cache=True, nogil=True, fastmath=_SUM)
+@_compiled(_SUM)
 def _add_signed_sums(a: np.ndarray, b: np.ndarray, count: int, sums: np.ndarray) -> None:
     """Add the sums the AGGD fit needs of the products a b: negatives, positives, their squares, absolute values."""
     negatives = positives = negative_squares = positive_squares = absolute = 0.0
@@ -363,7 +359,7 @@ def _add_signed_sums(a: np.ndarray, b: np.ndarray, count: int, sums: np.ndarray)
     sums[4] += absolute
 
 
-@njit(cache=True, nogil=True)
+@_compiled()
 def block_statistics(plane: np.ndarray, side: int, w: np.ndarray, sums: np.ndarray, sharpness: np.ndarray) -> None:
     """Sums of the MSCN coefficients and of their four neighbour products, block by block.
 

@@ -14,7 +14,7 @@ from eval.metrics.niqe_model import NiqeModel, make_model
 from images import Picture
 
 SHARPNESS = 0.75
-"""A block is kept when its mean local deviation exceeds this fraction of its picture's largest."""
+"""A block is kept when its mean local deviation exceeds this fraction of its picture's largest (the paper's choice)."""
 
 LEAST_BLOCKS = 2 * FEATURES
 """With fewer blocks the covariance says little beyond noise."""

@@ -108,9 +108,9 @@ def ssim_sums(
     rows, columns = height + 2 * (padding - radius), width + 2 * (padding - radius)
     if rows < 1 or columns < 1:
         raise MetricError(f"SSIM looks through {window.size}x{window.size} windows; {width}x{height} is too small.")
-    from eval.metrics.kernels import ssim_sum
+    from eval.metrics.kernels import ssim_sum, ssim_sum_wide
 
-    total = ssim_sum(
+    total = (ssim_sum if window.size <= 11 else ssim_sum_wide)(
         *(np.ascontiguousarray(a).reshape(height, width * channels) for a in (output, reference)),
         channels,
         _kernel_weights(window),
