@@ -64,7 +64,9 @@ class Engine:
         """
         with self._lock:
             if name not in self._models:
-                self._models[name] = registry.create(name)
+                from restorers.pipeline import place
+
+                self._models[name] = place(registry.create(name))
             self._models.move_to_end(name)
             while len(self._models) > KEPT_MODELS:
                 self._models.popitem(last=False)
@@ -126,5 +128,6 @@ def _record(picture: Picture, steps: list[tuple[RestorerCard, Restored]]) -> str
         facts.append(("Paper", card.paper))
         facts.append(("Trained on", card.trained_on))
         facts.append(("Weights", f"sha256 {step.weights_sha256[:16]}…" if step.weights_sha256 else ""))
-        facts.append(("Tiles", f"{step.tiles}" if step.tiles > 1 else ""))
+        ran = f"{step.device}, {step.dtype}" + (f", {step.tiles} tiles" if step.tiles > 1 else "")
+        facts.append(("Ran on", "; ".join((ran, *step.notes))))
     return html.numbers(figures) + html.facts(facts)

@@ -43,7 +43,7 @@ def build(engine: Engine) -> None:
                 format="png",
                 type="filepath",
                 interactive=False,
-                label="Drag the handle: before on the left, after on the right",
+                show_label=False,
                 buttons=["fullscreen"],
                 max_height=620,
                 visible=False,
@@ -91,9 +91,9 @@ def build(engine: Engine) -> None:
     inputs = [picture, method, refine]
     task.input(lambda chosen: gr.Dropdown(**_methods(chosen)), task, method, api_visibility="private")
     method.change(lambda name: _about(registry.card(name)), method, about, api_visibility="private")
-    start.click(restore, inputs, outputs, concurrency_id="compute", api_visibility="private")
+    start.click(restore, inputs, outputs, concurrency_id="compute", concurrency_limit=1, api_visibility="private")
     examples.select(choose_example, None, [picture, task, method], api_visibility="private").then(
-        restore, inputs, outputs, concurrency_id="compute", api_visibility="private"
+        restore, inputs, outputs, concurrency_id="compute", concurrency_limit=1, api_visibility="private"
     )
 
 

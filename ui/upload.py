@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from errors import ImageError
 
@@ -23,13 +25,19 @@ def picture_drop(label: str, **options: Any) -> gr.Image:
 
 
 def uploaded_path(payload: Any) -> str | None:
-    """Path of an uploaded file; gradio has already checked that it lies in its upload folder.
+    """Path of an uploaded file, whatever form gradio gives it in; None for no file.
+
+    gradio checks uploads of components, but hands a plain text through where an endpoint asks for a file. So the one
+    rule is kept here: a path that does not lie in the upload folder is no upload.
 
     Raises:
-        ImageError: The picture came as an address or as inline data, not as an upload.
+        ImageError: It is not an uploaded file.
     """
     if payload is None:
         return None
-    if not payload.path:
+    path = payload.get("path") if isinstance(payload, dict) else getattr(payload, "path", None)
+    if not isinstance(path, str) or not path:
         raise ImageError("The picture did not arrive as a file; upload it.")
-    return str(payload.path)
+    if not Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+        raise ImageError("Only uploaded files are read; upload the picture.")
+    return path
