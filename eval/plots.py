@@ -177,7 +177,7 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[int]:
     return found
 
 
-def ticks(low: float, high: float, about: int = 6) -> list[float]:
+def ticks(low: float, high: float, about: int = 7) -> list[float]:
     """Round numbers between `low` and `high`, near `about` of them.
 
     Example:
