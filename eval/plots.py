@@ -71,7 +71,9 @@ def distribution_svg(board: Leaderboard, metric: str, *, theme: str | None = "au
     finite = {name: values[name][np.isfinite(values[name])].to_numpy() for name in methods}
     everything = np.concatenate([*finite.values(), np.empty(0)])
     low, high = _padded(everything, 0.08)
-    low, high = max(low, spec.low), min(high, max(spec.high, float(everything.max(initial=spec.low))))
+    if len(everything):  # a score's own limits, PSNR below 0 or SSIM above 1, need no room in the plot
+        low = max(low, min(spec.low, everything.min()))
+        high = min(high, max(spec.high, everything.max()))
     left, right, top, row = _label_width(methods), WIDTH - 44, 30, 50
     bottom = top + row * len(methods)
 

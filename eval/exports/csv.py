@@ -28,7 +28,7 @@ def to_csv(board: Leaderboard) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None or value != value or type(value).__name__ == "NAType":
+    if value is None or type(value).__name__ == "NAType" or value != value:
         return ""
     if isinstance(value, float):
         return repr(int(value)) if value.is_integer() and math.fabs(value) < 1e15 else repr(value)
