@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 import numpy as np
 
-from errors import ImageError
+from errors import ImageError, UnknownNameError
 from eval.store import Store
 from images import Picture, read_picture, write_picture
 from restorers import registry
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from restorers.base import Restorer
     from restorers.pipeline import Restored
 
+PLAIN = re.compile(r"[\w.-]+")
 KEPT_MODELS = 4
 """Models kept in memory; the one used longest ago goes first."""
 
@@ -56,17 +58,19 @@ class Engine:
         self._lock = Lock()
 
     def restorer(self, name: str) -> Restorer:
-        """A loaded model: a built-in name or one that a visitor loaded before.
+        """A loaded model: a built-in name, or the id of a Hub repository. Paths of this machine are refused.
 
         Raises:
             UnknownNameError: No such method.
             WeightsError: Its weights are missing or damaged.
         """
+        if name not in registry.names():
+            check_repository_id(name)
         with self._lock:
             if name not in self._models:
-                from restorers.pipeline import place
+                from restorers.hub import load
 
-                self._models[name] = place(registry.create(name))
+                self._models[name] = load(name)
             self._models.move_to_end(name)
             while len(self._models) > KEPT_MODELS:
                 self._models.popitem(last=False)
@@ -98,6 +102,19 @@ class Engine:
         write_picture(after, pixels.pixels)
         write_picture(before, enlarged(to_8_bit(picture.pixels), pixels.height, pixels.width))
         return RestoreResult(before, after, _record(picture, steps))
+
+
+def check_repository_id(name: str) -> str:
+    """The id of a Hub repository as it came, if it is one; what a visitor types must never open a file here.
+
+    Raises:
+        UnknownNameError: It is neither a built-in method nor an id.
+    """
+    owner, slash, repository = name.partition("/")
+    plain = all(part and not part.startswith(".") and PLAIN.fullmatch(part) for part in (owner, repository))
+    if not (slash and plain) or Path(name).exists():
+        raise UnknownNameError("method", name, registry.names())
+    return name
 
 
 def to_8_bit(pixels: np.ndarray) -> np.ndarray:

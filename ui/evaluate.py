@@ -58,7 +58,12 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> None:
             report = gr.HTML(html.empty(text.EVALUATE_PAIRS_EMPTY), elem_id="pairing-report")
         with gr.Column(scale=5, min_width=320):
             gr.Markdown("### 2 · Methods and measures")
-            methods = gr.CheckboxGroup(_method_choices(), value=_default_methods("dehaze"), label="Methods to compare")
+            methods = gr.CheckboxGroup(
+                _method_choices(),
+                value=_default_methods("dehaze"),
+                label="Methods to compare",
+                elem_id="evaluate-methods",
+            )
             with gr.Accordion("Add results of other methods", open=False):
                 own = gr.File(
                     label=text.EVALUATE_RESULTS,

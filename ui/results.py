@@ -93,7 +93,12 @@ def build(engine: Engine, job: gr.Textbox) -> View:
         with gr.Row(visible=False) as trio:
             shown = {
                 side: gr.Image(
-                    label=side, format="png", type="filepath", interactive=False, buttons=["fullscreen", "download"]
+                    label=side,
+                    format="png",
+                    type="filepath",
+                    interactive=False,
+                    buttons=["fullscreen", "download"],
+                    elem_id=f"case-{side.lower()}",
                 )
                 for side in ("Input", "Output", "Reference")
             }
