@@ -43,7 +43,15 @@ def niqe(image: np.ndarray, model: NiqeModel) -> float:
     Raises:
         MetricError: A side is below 96, a sample is not finite, or the picture is too flat to have statistics.
     """
-    features = block_features(grey_plane(image)).features
+    return score_features(block_features(grey_plane(image)).features, model)
+
+
+def score_features(features: np.ndarray, model: NiqeModel) -> float:
+    """Distance of one picture's block features ``(blocks, 36)`` from the pristine model.
+
+    Raises:
+        MetricError: No block has statistics.
+    """
     usable = features[~np.isnan(features).any(axis=1)]
     if len(usable) < 1 or np.isnan(features).all(axis=0).any():
         raise MetricError("The picture is flat: none of its 96x96 blocks has statistics, so it has no NIQE.")
@@ -107,7 +115,7 @@ def block_features(plane: np.ndarray) -> Blocks:
     features, sharpness = [], []
     for scaled, side in ((plane.astype(np.float64), BLOCK), (halve(plane), BLOCK // 2)):
         sums, deviations = np.empty((blocks, 5, 5)), np.empty(blocks)
-        block_statistics(scaled, side, _window(), sums, deviations)
+        block_statistics(scaled, side, gaussian_profile(), sums, deviations)
         features.append(aggd_features(sums, side * side))
         sharpness.append(deviations)
     return Blocks(np.concatenate(features, axis=1), sharpness[0])
@@ -173,7 +181,7 @@ def aggd_grid() -> AggdGrid:
 
 
 @lru_cache(maxsize=1)
-def _window() -> np.ndarray:
+def gaussian_profile() -> np.ndarray:
     """Profile of the 7x7 Gaussian of deviation 7/6 along one axis."""
     profile = np.exp(-(np.arange(-3, 4) ** 2) / (2.0 * (7.0 / 6.0) ** 2))
     return profile / profile.sum()

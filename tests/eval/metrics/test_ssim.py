@@ -61,9 +61,12 @@ def test_fifty_pairs_agree_with_scikit_image(window: SsimWindow) -> None:
 @pytest.mark.parametrize(
     ("shape", "size_sigma", "sample", "k"),
     itertools.product(
-        ("gaussian", "uniform"), ((3, 0.3), (5, 0.6), (7, 0.8), (11, 1.5), (15, 2.0)), (True, False), ((0.01, 0.03), (0.02, 0.1))
+        ("gaussian", "uniform"),
+        ((3, 0.3), (5, 0.6), (7, 0.8), (11, 1.5), (15, 2.0)),
+        (True, False),
+        ((0.01, 0.03), (0.02, 0.1)),
     ),
-)  # fmt: skip
+)
 def test_every_shared_option_agrees_with_scikit_image(
     shape: str, size_sigma: tuple[int, float], sample: bool, k: tuple[float, float]
 ) -> None:
