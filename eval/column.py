@@ -102,8 +102,8 @@ class Column:
         common = own.dropna()
         title = spec.title
         absent = [name for name in names if name not in own]
-        if absent and own.shape[1]:
-            notes.append((title, f"no value for {', '.join(absent)}."))
+        if absent:
+            notes.append((title, f"no value for {', '.join(absent) if own.shape[1] else 'any method'}."))
         together = images == "common" and len(common) > 0
         used = common if together else own
         _note_coverage(title, own, common, images, notes)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from errors import UnknownNameError, UsageError
+from errors import MetricError, UnknownNameError, UsageError
 from eval import stats
 from eval.cases import compare, worst_cases
 from eval.column import Column, PairedTest, show, sort_value
@@ -143,17 +143,17 @@ def build(
     Raises:
         ProtocolError: The rows mix protocols or metric variants: such numbers are never ranked together.
         UnknownNameError: A method or metric that has no rows.
-        UsageError: Nothing to rank.
+        UsageError: There are no rows to rank.
+        MetricError: There are rows, but every one of them is an error.
     """
     if images not in ("common", "all"):
         raise UsageError(f"images must be 'common' or 'all', not {images!r}.")
     chosen = select(frame, protocol_hash=protocol_hash, dataset=dataset, ordered=_registry_order(metrics))
+    if all(table.empty for table in chosen.values.values()):
+        reason = chosen.failures[0].error if chosen.failures else "the rows hold no value."
+        raise MetricError(f"No score could be computed, so nothing can be ranked. First reason: {reason}")
     names = _pick("method", methods, sorted(chosen.provenance))
     wanted = _pick("metric", metrics, list(chosen.values))
-    if not wanted:
-        raise UsageError(
-            f"No score could be computed, so nothing can be ranked. First reason: {_first(chosen.failures)}"
-        )
     facts = {metric: specs[metric] if specs else _spec(metric) for metric in wanted}
     notes: list[tuple[str, str]] = []
     columns = {m: Column.of(m, facts[m], chosen.values[m], names, images, level, notes) for m in wanted}
@@ -176,7 +176,7 @@ def build(
         protocol=sentence,
         protocol_name=chosen.protocol,
         protocol_hash=chosen.protocol_hash,
-        variants={m: chosen.variants[m] for m in wanted},
+        variants={m: chosen.variants.get(m, "") for m in wanted},
         code_versions=tuple(sorted({v for n in names for v in chosen.provenance[n]["code_version"]})),
         level=level,
         notes=(*chosen.notes, *_joined(notes)),
@@ -194,7 +194,7 @@ def _table(
     records = []
     for name in names:
         details = {key: value for column in columns.values() for key, value in column.cells(name).items()}
-        ranks = [details[f"{m}_average_rank"] for m in columns]
+        ranks = [details[f"{m}_average_rank"] for m, column in columns.items() if len(column.used)]
         complete = all(math.isfinite(rank) for rank in ranks)
         records.append(
             {
@@ -255,10 +255,6 @@ def _pick(kind: str, asked: Sequence[str] | None, present: Sequence[str]) -> lis
         if name not in present:
             raise UnknownNameError(f"{kind} in these rows", name, present)
     return list(dict.fromkeys(asked)) if asked else list(present)
-
-
-def _first(failures: Sequence[Failure]) -> str:
-    return failures[0].error if failures else "there are no values."
 
 
 def _joined(notes: Sequence[tuple[str, str]]) -> list[str]:

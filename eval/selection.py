@@ -37,11 +37,12 @@ class Selection:
     """Comparable scores.
 
     Attributes:
-        values: Per metric, a table (image x method) of raw values; NaN where there is none, images sorted by name.
+        values: Per metric, a table (image x method) of raw values, images sorted by name; NaN where there is none.
+            A metric that failed everywhere has an empty table.
         failures: Every score that could not be computed, sorted.
         protocol: Name of the one protocol.
         protocol_hash: Its hash.
-        variants: Per metric, the implementation behind it, "" where there is only one.
+        variants: Per metric with values, the implementation behind it, "" where there is only one.
         provenance: Per method, the weights, devices and code versions of its rows, each as sorted distinct strings.
         seconds_per_mpix: Per method, the median restoring time per output megapixel, where rows carry times.
         peak_mib: Per method, the largest peak memory of its rows, where known.
@@ -96,11 +97,11 @@ def select(
     failures = _failures(rows[failed], scored)
     _one_variant(scored)
     return Selection(
-        values=_tables(scored, ordered),
+        values=_tables(scored, set(rows["metric"]) - {WHOLE_PICTURE}, ordered),
         failures=failures,
         protocol=rows["protocol"].iloc[0],
         protocol_hash=rows["protocol_hash"].iloc[0],
-        variants={metric: part["variant"].iloc[0] for metric, part in scored.groupby("metric")},
+        variants={str(metric): part["variant"].iloc[0] for metric, part in scored.groupby("metric")},
         provenance=_provenance(rows, notes),
         seconds_per_mpix=_speed(scored),
         peak_mib=scored.groupby("method")["peak_mib"].max().dropna().to_dict(),
@@ -212,8 +213,8 @@ def _failures(failed: pandas.DataFrame, scored: pandas.DataFrame) -> tuple[Failu
     return tuple(Failure(*entry) for entry in sorted(found) if entry[:3] not in made_up)
 
 
-def _tables(scored: pandas.DataFrame, ordered: tuple[str, ...]) -> dict[str, pandas.DataFrame]:
-    present = sorted(scored["metric"].unique(), key=lambda m: (ordered.index(m) if m in ordered else len(ordered), m))
+def _tables(scored: pandas.DataFrame, metrics: set[str], ordered: tuple[str, ...]) -> dict[str, pandas.DataFrame]:
+    present = sorted(metrics, key=lambda m: (ordered.index(m) if m in ordered else len(ordered), m))
     tables = {}
     for metric in present:
         table = scored[scored["metric"] == metric].pivot(index="image", columns="method", values="value")

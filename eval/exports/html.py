@@ -139,7 +139,7 @@ def _scale(board: Leaderboard, metric: str) -> tuple[float, float]:
 
 
 def _plots(board: Leaderboard) -> str:
-    plots = [distribution_svg(board, metric, theme=None) for metric in board.metrics]
+    plots = [distribution_svg(board, m, theme=None) for m in board.metrics if len(board.values[m])]
     return (
         "<section><h2>Image by image</h2><p class=sub>A dot is an image (shown up to 200), the outline their density, "
         f"the diamond the mean, the bar its interval.</p><div class=plots>{''.join(plots)}</div></section>"
@@ -150,7 +150,8 @@ def _costs(board: Leaderboard) -> str:
     known = [name for name in board.costs if name != "device" and board.table[name].notna().sum() > 1]
     if not known:
         return ""
-    plots = [pareto_svg(board, board.metrics[0], name, theme=None) for name in known]
+    first = next(metric for metric in board.metrics if len(board.values[metric]))
+    plots = [pareto_svg(board, first, name, theme=None) for name in known]
     return (
         "<section><h2>Quality against cost</h2><p class=sub>The dashed line joins the methods that no other beats on "
         f"both counts.</p><div class=plots>{''.join(plots)}</div></section>"

@@ -8,8 +8,9 @@ import pytest
 from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 
-from errors import ProtocolError, UnknownNameError, UsageError
+from errors import MetricError, ProtocolError, UnknownNameError, UsageError
 from eval.efficiency import Efficiency
+from eval.export import to_csv, to_html, to_latex, to_markdown, to_report
 from eval.leaderboard import build, compare, show, worst_cases
 from eval.rows import to_frame
 from tests.eval.boards import HASH, frame, realistic, row
@@ -167,7 +168,7 @@ def test_metrics_methods_and_order_can_be_chosen(board):
 
 
 def test_nothing_to_rank_says_why():
-    with pytest.raises(UsageError, match="The file is cut off"):
+    with pytest.raises(MetricError, match="The file is cut off"):
         build(to_frame([row("1", "a", "psnr", "The file is cut off.")]))
 
 
@@ -240,3 +241,13 @@ def test_compare_without_common_images_and_with_itself():
     rows = frame({"a": [20, None], "b": [None, 30]})
     assert compare(rows, "a", "b", "psnr").sentence == "a and b have no image in common."
     assert compare(rows, "a", "a", "psnr").ties == 1
+
+
+def test_a_metric_that_fails_everywhere_is_an_empty_column_and_does_not_stop_the_ranking():
+    small = frame({"a": ["NIQE needs 96 pixels."] * 6, "b": ["NIQE needs 96 pixels."] * 6}, "niqe")
+    found = build(pandas.concat([frame({"a": [20.0] * 6, "b": [30.0] * 6}), small]), metrics=["psnr", "niqe"])
+    assert found.methods == ("b", "a") and found.table["rank"].tolist() == [1, 2]
+    assert found.shown["niqe"].tolist() == ["–", "–"] and len(found.failures) == 12
+    assert "NIQE: no value for any method." in found.notes
+    for text in (to_csv(found), to_html(found), to_latex(found), to_markdown(found), to_report(found)):
+        assert text
