@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from restorers.base import Restorer
 from guided_filter import guided_filter
+from restorers.base import Restorer
 from restorers.card import RestorerCard
 from restorers.classical.planes import enhance_planes
 

@@ -1,0 +1,132 @@
+"""``run``: restore pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from errors import HubError, UsageError
+
+if TYPE_CHECKING:
+    from restorers.pipeline import Tile
+
+SUMMARY = "restore pictures"
+DESCRIPTION = """Restore pictures with one method and write them as PNG under the same name.
+
+A picture that cannot be read is reported, and the others are restored all the same (exit status 1 at the end)."""
+EXAMPLES = """examples:
+  python -m restorers run --model dark_channel hazy.jpg --output restored
+  python -m restorers run --model ORG/NAME folder/ more.png --output restored --dtype bf16 --json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="a picture, or a folder of pictures")
+    parser.add_argument(
+        "--model", required=True, help="a name from 'list', a .safetensors file, a model folder, or a Hub repo id"
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write to; made if needed")
+    parser.add_argument("--revision", help="Hub commit, tag or branch of the model")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="precision (default: auto, fp32)"
+    )
+    parser.add_argument(
+        "--tile", type=tile_argument, default="auto", help="auto, none, or pixels a side (default: auto)"
+    )
+    parser.add_argument("--overlap", type=int, metavar="N", help="pixels over which tiles are blended")
+    parser.add_argument("--json", action="store_true", help="print one JSON record a line and picture")
+
+
+def tile_argument(text: str) -> Tile:
+    """``auto``, ``none`` or a number."""
+    if text in ("auto", "none"):
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not auto, none or a number") from None
+
+
+def find_inputs(inputs: Iterable[str], output: Path) -> list[Path]:
+    """Every picture that was named, directly or by its folder.
+
+    Raises:
+        UsageError: One does not exist, a folder holds no picture, two pictures would be written to one file, or a
+            picture would be overwritten by its own result.
+    """
+    from images import list_pictures
+
+    found: list[Path] = []
+    for name in inputs:
+        path = Path(name)
+        if not path.exists():
+            raise UsageError(f"There is no picture or folder {name!r}; check the path.")
+        pictures = list_pictures(path) if path.is_dir() else [path]
+        if not pictures:
+            raise UsageError(f"The folder {name!r} holds no pictures; name one that does.")
+        found.extend(pictures)
+    found = list(dict.fromkeys(found))
+    writers: dict[Path, Path] = {}
+    for path in found:
+        target = output / f"{path.stem}.png"
+        if target in writers:
+            raise UsageError(
+                f"{writers[target]} and {path} would both be written to {target}; restore them in two runs."
+            )
+        if target.resolve() == path.resolve():
+            raise UsageError(f"{path} would be overwritten by its own result; choose another --output.")
+        writers[target] = path
+    return found
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Restore every picture; failures are reported one by one and counted at the end."""
+    from restorers.device import choose_device, choose_dtype
+
+    output = Path(arguments.output)
+    paths = find_inputs(arguments.inputs, output)
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{arguments.output} is a file; --output names a folder.")
+    choose_dtype(arguments.dtype, choose_device(arguments.device))
+
+    from restorers.hub import load
+
+    restorer = load(arguments.model, revision=arguments.revision, device=arguments.device)
+    return _restore_all(restorer, paths, output, arguments)
+
+
+def _restore_all(restorer: object, paths: Sequence[Path], output: Path, arguments: argparse.Namespace) -> int:
+    from restorers.pipeline import restore_file
+
+    failed = 0
+    for number, path in enumerate(paths, 1):
+        if sys.stderr.isatty():
+            print(f"\r{number}/{len(paths)} {path.name}\x1b[K", end="", file=sys.stderr, flush=True)
+        try:
+            record = restore_file(
+                path, output, restorer, dtype=arguments.dtype, tile=arguments.tile, overlap=arguments.overlap
+            )
+        except UsageError:
+            raise
+        except HubError as error:
+            failed += 1
+            print(f"error: {error}", file=sys.stderr)
+            if arguments.json:
+                print(json.dumps({"input": str(path), "error": str(error)}), flush=True)
+            continue
+        if arguments.json:
+            print(json.dumps(asdict(record)), flush=True)
+        else:
+            notes = f"  ({'; '.join(record.notes)})" if record.notes else ""
+            print(f"{record.output}  {record.width}x{record.height}  {record.seconds:.2f} s{notes}", flush=True)
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+    if failed and len(paths) > 1:
+        print(f"error: {failed} of {len(paths)} pictures could not be restored.", file=sys.stderr)
+    return 1 if failed else 0

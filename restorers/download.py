@@ -1,0 +1,120 @@
+"""Files from the Hub: from one commit, hash-checked, cached, and with errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from errors import UsageError, WeightsError
+from restorers.checkpoint import sha256_of
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Repository:
+    """A model repository at one commit.
+
+    The first answer of the Hub (or of the cache, offline) fixes the commit; every file comes from it.
+
+    Args:
+        name: ``ORG/NAME``.
+        revision: Commit, tag or branch; None: the default branch.
+    """
+
+    def __init__(self, name: str, revision: str | None = None) -> None:
+        self.name, self.revision = name, revision
+
+    def files(self) -> list[str]:
+        """Names of all files; offline, of those in the cache.
+
+        Raises:
+            WeightsError: The repository cannot be reached or read.
+            UsageError: That cannot be the name of a repository.
+        """
+        from huggingface_hub import HfApi, snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+        with explained(self.name, self.revision):
+            try:
+                info = HfApi().model_info(self.name, revision=self.revision)
+            except (OfflineModeIsEnabled, ConnectionError, *_connection_errors()) as error:
+                if isinstance(error, HfHubHTTPError):
+                    raise
+                folder = Path(
+                    snapshot_download(self.name, revision=self.revision, local_files_only=True, allow_patterns="*")
+                )
+                self.revision = folder.name
+                return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        self.revision = info.sha
+        return [sibling.rfilename for sibling in info.siblings or ()]
+
+    def fetch(self, filename: str) -> Path:
+        """Path of a file in the cache, downloaded if needed; large files are checked against the Hub's hash.
+
+        Raises:
+            WeightsError: No such file, or it cannot be reached, or what arrived is not what the Hub has.
+            UsageError: That cannot be the name of a repository.
+        """
+        from huggingface_hub import hf_hub_download
+
+        with explained(self.name, self.revision, filename):
+            path = Path(hf_hub_download(self.name, filename, revision=self.revision))
+        _check_blob(path, self.name)
+        return path
+
+
+def _check_blob(path: Path, repository: str) -> None:
+    """The cache names large files by their sha256, which makes every later reading of them checkable, offline too."""
+    blob = path.resolve()
+    if _SHA256.fullmatch(blob.name) and sha256_of(blob) != blob.name:
+        raise WeightsError(
+            f"{path.name} of {repository} is damaged in the local cache (its hash is not the Hub's); "
+            f"delete {blob} and try again."
+        )
+
+
+@contextlib.contextmanager
+def explained(name: str, revision: str | None = None, filename: str | None = None) -> Iterator[None]:
+    """Turn the client's many errors into one readable sentence each."""
+    from huggingface_hub import constants, errors
+
+    what = f"{name}{f'@{revision}' if revision else ''}"
+    try:
+        yield
+    except errors.HFValidationError as error:
+        raise UsageError(
+            f"{name!r} is no Hub repository; use ORG/NAME, a file, a folder, or a name from 'list'."
+        ) from error
+    except errors.GatedRepoError as error:
+        raise WeightsError(
+            f"{name} is gated: ask for access on its page, then log in with 'hf auth login' or set HF_TOKEN."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise WeightsError(f"{name} has no revision {revision!r}; check the commit, tag or branch.") from error
+    except errors.RepositoryNotFoundError as error:
+        raise WeightsError(
+            f"The Hub has no model {name}, or it is private; check the name, or log in with 'hf auth login'."
+        ) from error
+    except errors.LocalEntryNotFoundError as error:
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the Hub cannot be reached"
+        raise WeightsError(
+            f"{what} is not in the local cache and {reason}; run 'hf download {name}' once with a network."
+        ) from error
+    except errors.EntryNotFoundError as error:
+        raise WeightsError(f"{what} has no file {filename!r}; check the name on the repository's page.") from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        hint = "log in with 'hf auth login' or set HF_TOKEN" if status in (401, 403) else "try again later"
+        raise WeightsError(f"The Hub refused {what} with status {status}; {hint}.") from error
+    except (OSError, *_connection_errors()) as error:
+        detail = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise WeightsError(f"{filename or what} could not be downloaded whole ({detail}); try again.") from error
+
+
+def _connection_errors() -> tuple[type[Exception], ...]:
+    """Errors of the client's HTTP library, whichever of its versions is installed."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return tuple(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")

@@ -1,0 +1,135 @@
+"""One name for a model, wherever it lies: embedded, a file, a folder, or a repository on the Hub.
+
+Whatever it is, the result is a restorer whose weights were loaded strictly, with the hash of the file they came from.
+Nothing here ever hands out a network with random numbers in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from errors import UnknownNameError, WeightsError
+from restorers import checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+    from restorers.base import Restorer
+
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
+"""File name endings that are taken for weights."""
+
+
+def load(model: str | Path, *, revision: str | None = None, device: str | torch.device | None = None) -> Restorer:
+    """Load a model by name.
+
+    Tried in this order: a name of the registry; an existing file or folder; a Hub repository.
+
+    Args:
+        model: One of
+
+            - a name from ``python -m restorers list``;
+            - a ``.safetensors`` file that describes itself (``convert`` and ``training publish`` write them), or any
+              checkpoint that spandrel knows;
+            - a folder with ``config.json`` and ``model.safetensors``;
+            - a Hub repository ``ORG/NAME``, ``ORG/NAME@REVISION``, or one file in it, ``ORG/NAME/FILE``.
+        revision: Commit, tag or branch on the Hub. A branch is resolved to its commit once, and everything comes
+            from that commit.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; None is ``auto``.
+
+    Raises:
+        UnknownNameError: Nothing has this name; the nearest names are offered.
+        WeightsError: Missing, damaged, of another hash, not fitting, or not reachable; the message says what to do.
+        UsageError: There is no such device.
+    """
+    from restorers.pipeline import place
+
+    return place(_find(str(model), revision), str(device or "auto"))
+
+
+def _find(model: str, revision: str | None) -> Restorer:
+    from restorers import registry
+
+    if model in registry.names():
+        return registry.create(model)
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return load_folder(path)
+    if path.is_file():
+        return load_file(path)
+    if is_local_path(model):
+        raise WeightsError(f"There is no file or folder {model!r}; check the path.")
+    if "/" not in model:
+        raise UnknownNameError("restorer", model, registry.names())
+    return _load_repository(model, revision)
+
+
+def is_local_path(model: str) -> bool:
+    """Whether a name can only be meant as a path: ``./x``, ``../x``, ``/x``, ``~/x``, or ``x.safetensors``."""
+    return model.startswith((".", "/", "~", "\\")) or ("/" not in model and Path(model).suffix in WEIGHT_SUFFIXES)
+
+
+def load_file(path: str | Path) -> Restorer:
+    """A weight file: one that describes itself, or else any that spandrel recognises.
+
+    Raises:
+        WeightsError: It is damaged, or nobody knows what it is.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors" and "architecture" in checkpoint.read_metadata(path):
+        return checkpoint.load_file(path)
+    from restorers.community import load_community
+
+    return load_community(path)
+
+
+def load_folder(folder: str | Path) -> Restorer:
+    """A model folder: one of this project's, or else one that holds a single checkpoint that spandrel recognises.
+
+    Raises:
+        WeightsError: It is damaged, or holds no weights or several.
+    """
+    folder = Path(folder)
+    if checkpoint.SECTION in checkpoint.read_config(folder):
+        return checkpoint.load_folder(folder)
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    return load_file(folder / choose_weights(names, str(folder)))
+
+
+def choose_weights(names: list[str], where: str) -> str:
+    """The one weight file among the names of a folder's or repository's files.
+
+    ``model.safetensors`` goes first; safetensors go before pickles.
+
+    Raises:
+        WeightsError: There is none, or one cannot tell which is meant.
+    """
+    candidates = [name for name in names if Path(name).suffix in WEIGHT_SUFFIXES]
+    safe = [name for name in candidates if name.endswith(".safetensors")]
+    if checkpoint.WEIGHTS_NAME in safe:
+        return checkpoint.WEIGHTS_NAME
+    chosen = safe or candidates
+    if len(chosen) == 1:
+        return chosen[0]
+    if not chosen:
+        raise WeightsError(f"{where} holds no weights ({', '.join(WEIGHT_SUFFIXES)}); name a model that does.")
+    more = ", ..." if len(chosen) > 5 else ""
+    raise WeightsError(f"{where} holds several weight files ({', '.join(chosen[:5])}{more}); name one: {where}/FILE.")
+
+
+def _load_repository(model: str, revision: str | None) -> Restorer:
+    from restorers.download import Repository
+
+    name, _, pinned = model.partition("@")
+    parts = name.split("/")
+    repository = Repository("/".join(parts[:2]), revision or pinned or None)
+    if len(parts) > 2:
+        return load_file(repository.fetch("/".join(parts[2:])))
+    names = repository.files()
+    if checkpoint.CONFIG_NAME in names:
+        folder = repository.fetch(checkpoint.CONFIG_NAME).parent
+        if checkpoint.SECTION in checkpoint.read_config(folder):
+            repository.fetch(checkpoint.WEIGHTS_NAME)
+            return checkpoint.load_folder(folder)
+    return load_file(repository.fetch(choose_weights(names, repository.name)))

@@ -1,0 +1,276 @@
+"""From a picture to a restored picture: device, precision, tiles, and a record of what it took."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from errors import ImageError, UsageError
+from images import Picture, check_batch, read_picture, to_pixels, write_picture
+from restorers.base import Restorer, flush_denormals
+from restorers.device import choose_device, choose_dtype, free_memory, peak_mib, precision, reset_peak
+from restorers.memory import bytes_per_pixel
+from restorers.tiling import SMALLEST_TILE, restore_tiled, tile_count
+
+Tile = int | Literal["auto", "none"]
+
+_SMALL_PICTURE = 1 << 20
+"""Pixels up to which ``auto`` does not think about memory."""
+_CPU_BUDGET = 2 << 30
+"""Bytes of activations that ``auto`` allows itself in main memory, which other programs want too."""
+_SHARE_OF_FREE = 0.6
+_BLEND_APPROXIMATE = 32
+"""Pixels over which tiles are blended when the method looks at the whole picture and tiles therefore differ."""
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A restored picture and what it took.
+
+    Attributes:
+        pixels: Uint8 (sH, sW, 3).
+        seconds: Wall time of the method, without reading and writing.
+        peak_mib: Most memory in use meanwhile: of tensors on a GPU, of the process on a CPU.
+        tiles: How many tiles the picture was cut into; 1 means whole.
+        tile: Their side in input pixels; None when whole.
+        weights_sha256: Hash of the weights; None for methods without.
+        device: Where it ran.
+        dtype: In which precision.
+        notes: What a person should know about the result, each a short clause.
+    """
+
+    pixels: np.ndarray
+    seconds: float
+    peak_mib: float
+    tiles: int
+    tile: int | None
+    weights_sha256: str | None
+    device: str
+    dtype: str
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What became of one file; the record that ``run --json`` prints."""
+
+    input: str
+    output: str
+    width: int
+    height: int
+    seconds: float
+    peak_mib: float
+    tiles: int
+    model: str
+    weights_sha256: str | None
+    device: str
+    dtype: str
+    input_sha256: str
+    output_sha256: str
+    notes: tuple[str, ...]
+
+
+def place(restorer: Restorer, device: str | torch.device = "auto") -> Restorer:
+    """Move a restorer to a device, by name, and set it up for inference."""
+    flush_denormals()
+    return restorer.to(choose_device(str(device))).eval()
+
+
+def device_of(restorer: Restorer) -> torch.device:
+    """Where a restorer's numbers are; the CPU if it has none."""
+    tensor = next(iter(restorer.parameters()), None)
+    if tensor is None:
+        tensor = next(iter(restorer.buffers()), torch.empty(0))
+    return tensor.device
+
+
+def restore(
+    restorer: Restorer,
+    picture: Picture | Tensor,
+    *,
+    tile: Tile = "auto",
+    overlap: int | None = None,
+    dtype: str = "auto",
+) -> Restored:
+    """Restore one picture of any size from 16x16.
+
+    Args:
+        restorer: A method, on the device where it shall run (:func:`place`).
+        picture: A picture, or a tensor (1, 3, H, W) in [0, 1].
+        tile: ``none``: the whole picture at once. A number: tiles that contribute so many pixels a side. ``auto``:
+            whole if memory allows, or else the largest tiles that fit. When memory runs out all the same, tiles are
+            halved until it does not.
+        overlap: Pixels over which neighbouring tiles are blended, beyond the halo that a method's receptive field
+            needs anyway; None: none for methods whose tiles are exact, 32 for others.
+        dtype: ``auto`` (fp32), ``fp32``, ``bf16`` or ``fp16``.
+
+    Raises:
+        ImageError: The picture is too small or not a picture, or does not fit into memory in any way.
+        UsageError: An argument makes no sense.
+    """
+    x = picture.to_tensor() if isinstance(picture, Picture) else picture
+    check_batch(x, "picture")
+    device = device_of(restorer)
+    number = choose_dtype(dtype, device)
+    side, notes = _choose_tile(restorer, x, tile, device)
+    if overlap is None:
+        overlap = _BLEND_APPROXIMATE if restorer.card.tiling == "approximate" else 0
+    elif overlap < 0:
+        raise UsageError(f"The overlap of tiles cannot be negative, got {overlap}.")
+    reset_peak(device)
+    started = time.perf_counter()
+    while True:
+        try:
+            with torch.inference_mode(), precision(device, number):
+                y = _run(restorer, x, side, overlap, device)
+            break
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        side = _smaller_tile(restorer, x, side)
+        notes = [f"out of memory, cut into tiles of {side} pixels"]
+    pixels = to_pixels(y)
+    seconds = time.perf_counter() - started
+    height, width = x.shape[-2:]
+    if side is not None and restorer.card.tiling == "approximate":
+        notes.append(
+            f"{restorer.card.title} looks at the whole picture: in tiles its result differs a little from the whole"
+        )
+    return Restored(
+        pixels=pixels,
+        seconds=seconds,
+        peak_mib=peak_mib(device),
+        tiles=1 if side is None else tile_count(height, width, side, overlap),
+        tile=side,
+        weights_sha256=restorer.weights_sha256,
+        device=str(device),
+        dtype=str(number).removeprefix("torch."),
+        notes=tuple(notes),
+    )
+
+
+def restore_file(
+    path: str | Path,
+    output_dir: str | Path,
+    model: str | Restorer,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    tile: Tile = "auto",
+    overlap: int | None = None,
+) -> FileRecord:
+    """Restore a file and write ``output_dir/<stem>.png``; no reference is needed.
+
+    Args:
+        path: A picture.
+        output_dir: Made if it does not exist.
+        model: What :func:`restorers.hub.load` takes, or a restorer, which then stays where it is.
+        device: Where a model given by name runs.
+        dtype: See :func:`restore`.
+        tile: See :func:`restore`.
+        overlap: See :func:`restore`.
+
+    Raises:
+        HubError: The picture, the model or the output folder cannot be used; the message says what to do.
+    """
+    if isinstance(model, str):
+        from restorers.hub import load
+
+        model = load(model, device=device)
+    picture = read_picture(path)
+    done = restore(model, picture, tile=tile, overlap=overlap, dtype=dtype)
+    output = Path(output_dir) / f"{Path(path).stem}.png"
+    return FileRecord(
+        input=str(path),
+        output=str(output),
+        width=done.pixels.shape[1],
+        height=done.pixels.shape[0],
+        seconds=round(done.seconds, 4),
+        peak_mib=round(done.peak_mib, 1),
+        tiles=done.tiles,
+        model=model.card.name,
+        weights_sha256=done.weights_sha256,
+        device=done.device,
+        dtype=done.dtype,
+        input_sha256=picture.sha256,
+        output_sha256=write_picture(output, done.pixels),
+        notes=(*picture.notes, *done.notes),
+    )
+
+
+def _run(restorer: Restorer, x: Tensor, side: int | None, overlap: int, device: torch.device) -> Tensor:
+    if side is None:
+        return restorer(x.to(device)).float().cpu()
+    card = restorer.card
+    return restore_tiled(
+        lambda window: restorer(window.to(device)),
+        x,
+        side,
+        scale=card.scale,
+        overlap=overlap,
+        halo=card.receptive_field,
+        multiple=card.size_multiple,
+    )
+
+
+def _choose_tile(restorer: Restorer, x: Tensor, tile: Tile, device: torch.device) -> tuple[int | None, list[str]]:
+    """Side of the tiles (None: whole) and what to say about it."""
+    height, width = x.shape[-2:]
+    card = restorer.card
+    if tile == "none" or (tile == "auto" and (card.tiling == "whole" or height * width <= _SMALL_PICTURE)):
+        return None, []
+    if tile == "auto":
+        side = _fitting_tile(restorer, height, width, device)
+        return side, [] if side is None else [f"cut into tiles of {side} pixels to fit into memory"]
+    if isinstance(tile, bool) or not isinstance(tile, int) or tile < SMALLEST_TILE:
+        raise UsageError(f"A tile is auto, none, or a number of pixels from {SMALLEST_TILE}, got {tile!r}.")
+    if tile >= max(height, width):
+        return None, []
+    if card.tiling == "whole":
+        return None, [f"not tiled: {card.title} needs to see the whole picture"]
+    return tile, []
+
+
+def _fitting_tile(restorer: Restorer, height: int, width: int, device: torch.device) -> int | None:
+    """Largest tile whose activations fit; None if the whole picture does."""
+    budget = _SHARE_OF_FREE * free_memory(device)
+    if device.type == "cpu":
+        budget = min(budget, _CPU_BUDGET)
+    pixels = budget / bytes_per_pixel(restorer, device)
+    if height * width <= pixels:
+        return None
+    side = int(math.sqrt(pixels)) - 2 * restorer.card.receptive_field
+    multiple = restorer.card.size_multiple
+    return max(SMALLEST_TILE, side // multiple * multiple)
+
+
+def _smaller_tile(restorer: Restorer, x: Tensor, side: int | None) -> int:
+    height, width = x.shape[-2:]
+    card = restorer.card
+    if card.tiling == "whole":
+        raise ImageError(
+            f"{card.title} ran out of memory on {width}x{height} pixels and cannot work in tiles; make the picture "
+            "smaller, or use a machine with more memory."
+        )
+    half = (side or max(height, width)) // 2
+    if half < SMALLEST_TILE:
+        raise ImageError(
+            f"{card.title} runs out of memory even on tiles of {side} pixels; close other programs or use --device cpu."
+        )
+    return half
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
