@@ -73,7 +73,9 @@ def metric_names(text: str | None, has_references: bool) -> list[str]:
     """What ``--metrics`` says, or the metrics that the set allows."""
     if text is None:
         return ["psnr", "ssim", "niqe"] if has_references else ["niqe"]
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    from eval.metrics.registry import parse
+
+    names = list(parse(text))
     if not names:
         raise UsageError("No metric is named; give for example --metrics psnr,ssim,niqe.")
     return names

@@ -126,8 +126,8 @@ def make_plan(
     names = list(dict.fromkeys(metrics))
     if not names:
         raise UsageError("No metric is named; give for example --metrics psnr,ssim,niqe.")
-    lacking = [name for name in names if spec(name).needs_reference] if not images.has_references else []
-    if lacking:
+    lacking = [name for name in names if spec(name).needs_reference]
+    if lacking and not images.has_references:
         raise UsageError(
             f"{', '.join(lacking)} compare with a reference and this set has none; give --reference, or --metrics niqe."
         )

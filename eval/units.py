@@ -16,8 +16,7 @@ import numpy as np
 from errors import HubError, ImageError
 from eval.methods import Method
 from eval.metrics.niqe_model import NiqeModel
-from eval.metrics.registry import names as core_names
-from eval.metrics.registry import spec
+from eval.metrics.registry import is_core, spec
 from eval.pairing import Pair
 from eval.protocol import Protocol
 from eval.rows import WHOLE_PICTURE, ScoreRow
@@ -243,7 +242,7 @@ def variant_of(metric: str, job: Job) -> str:
     """The variant that a score of this metric will carry."""
     if metric == "niqe":
         return job.niqe_parameters.variant if job.niqe_parameters is not None else ""
-    if metric in core_names():
+    if is_core(metric):
         return ""
     from eval.metrics import pyiqa_bridge
 
