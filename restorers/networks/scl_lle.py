@@ -91,17 +91,3 @@ class SclLle(Restorer):
     def enhance(self, x: Tensor) -> Tensor:
         """Draw the curves and apply them."""
         return apply_curves(x, self.curves(x))
-
-
-def from_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Map a published SCL-LLE or Zero-DCE state dict to ours: the names agree, wrappers' prefixes are dropped.
-
-    The checkpoints were saved with and without ``DataParallel``; nothing else differs.
-
-    Args:
-        state: Tensors as ``torch.load(..., weights_only=True)`` gives them.
-
-    Returns:
-        The same tensors under the names of :class:`SclLle`; loading them stays strict.
-    """
-    return {key.removeprefix("module."): value for key, value in state.items()}

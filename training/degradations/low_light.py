@@ -36,3 +36,35 @@ def shot_and_read_noise(
     """Poisson-Gaussian noise in its usual normal approximation: variance ``shot * x + read``; clipped to [0,1]."""
     deviation = (shot * picture.clamp(0, 1) + read).sqrt()
     return (picture + deviation * torch.randn(picture.shape, generator=generator)).clamp(0, 1)
+
+
+def low_light(
+    clear: Tensor,
+    gain: Tensor | float,
+    shot: Tensor | float = 0.0,
+    read: Tensor | float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """A shorter exposure of the same scene: less linear light, sensor noise on it, then 8-bit sRGB (power 2.2).
+
+    Args:
+        clear: (N,3,H,W) sRGB in [0,1].
+        gain: share of the light that is left, 0.02 to 0.25 say; a number or (N,1,1,1).
+        shot: variance of the photon noise per unit of linear light: one over the electrons at white.
+        read: variance of the read-out noise, in linear light.
+        generator: source of the noise; not needed without noise.
+
+    Returns:
+        (N,3,H,W), multiples of 1/255.
+
+    Example:
+        >>> low_light(torch.full((1, 3, 1, 1), 1.0), 0.5**2.2).flatten().tolist()
+        [0.501960813999176, 0.501960813999176, 0.501960813999176]
+    """
+    linear = clear.clamp(0, 1) ** 2.2 * gain
+    noisy = any(bool(torch.as_tensor(variance).any()) for variance in (shot, read))
+    if noisy:
+        if generator is None:
+            raise ValueError("noise needs a generator, so that it can be repeated")
+        linear = shot_and_read_noise(linear, shot, read, generator)
+    return (linear.clamp(0, 1) ** (1 / 2.2) * 255).round() / 255

@@ -6,8 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from errors import WeightsError
 from restorers.base import count_parameters, load_weights
-from restorers.networks.scl_lle import CARD, SclLle, apply_curves, from_official
+from restorers.convert import convert_state_dict
+from restorers.networks.scl_lle import CARD, SclLle, apply_curves
 
 
 def network(seed=0, scale=8.0):
@@ -85,17 +87,38 @@ def test_batch_of_many_is_many_of_one():
         torch.testing.assert_close(net(picture), alone, atol=1e-4, rtol=0)
 
 
-def test_official_names_load_strictly_with_and_without_wrapper(tmp_path):
-    """Names as in SCL-LLE.pth and Zero-DCE's Epoch99.pth, the latter as DataParallel saves them."""
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_released_names_convert_strictly(prefix):
+    """Names as in SCL-LLE.pth and in Zero-DCE's Epoch99.pth, the latter as DataParallel saves them."""
     net = network(seed=3)
     official = {f"e_conv{i}.{part}" for i in range(1, 8) for part in ("weight", "bias")}
     assert set(net.state_dict()) == official
-    for prefix in ("", "module."):
-        other = SclLle()
-        other.load_state_dict(from_official({prefix + k: v for k, v in net.state_dict().items()}), strict=True)
-        with torch.no_grad():
-            picture = torch.rand(1, 3, 16, 16)
-            assert torch.equal(other(picture), net(picture))
+    config, state = convert_state_dict("scl_lle", {prefix + k: v for k, v in net.state_dict().items()})
+    other = SclLle(**config).eval()
+    other.load_state_dict(state, strict=True)
+    picture = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(other(picture), net(picture))
+    with pytest.raises(WeightsError, match=r"e_conv7\.bias is missing"):
+        convert_state_dict("scl_lle", {k: v for k, v in net.state_dict().items() if k != "e_conv7.bias"})
+
+
+def test_the_released_forward_pass_written_out():
+    """The published script's own order of operations, with its names for the eight maps."""
+    net, x = network(seed=5), torch.rand(1, 3, 20, 20)
+    with torch.no_grad():
+        x1 = torch.relu(net.e_conv1(x))
+        x2 = torch.relu(net.e_conv2(x1))
+        x3 = torch.relu(net.e_conv3(x2))
+        x4 = torch.relu(net.e_conv4(x3))
+        x5 = torch.relu(net.e_conv5(torch.cat([x3, x4], 1)))
+        x6 = torch.relu(net.e_conv6(torch.cat([x2, x5], 1)))
+        maps = torch.split(torch.tanh(net.e_conv7(torch.cat([x1, x6], 1))), 3, dim=1)
+        y = x
+        for r in maps:
+            y = y + r * (torch.pow(y, 2) - y)
+        # Within one grey level, as the acceptance of converted checkpoints asks.
+        assert float((net(x) - y).abs().max()) < 0.5 / 255
 
 
 def test_saved_and_loaded_weights_are_the_same_bytes(tmp_path):

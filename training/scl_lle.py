@@ -1,0 +1,252 @@
+"""SCL-LLE's task: learn to brighten from unpaired exposures, semantic labels and the curve's own smoothness.
+
+No picture is ever compared with another exposure of its own scene. A sample is one dark crop and small sets of crops
+of *other* pictures: well-exposed ones to come near to, under- and over-exposed ones to stay away from. Dark crops are
+taken from really under-exposed photographs and from labelled indoor scenes darkened in linear light.
+
+Where this departs from the paper and its script: docs/methods/scl_lle.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from errors import UnknownNameError
+from restorers.networks.scl_lle import SclLle, apply_curves
+from training import data
+from training.degradations.low_light import low_light
+from training.losses.curve import brightness_contrast, colour_constancy, curve_smoothness
+from training.losses.features import Features, SequentialTaps, create_features
+from training.losses.gram import gram_triplet
+from training.losses.semantic import IGNORED, semantic_brightness
+from training.recipe import Recipe
+from training.task import Pair, Task
+
+SHORT = 256
+"""Packed pictures are reduced to this short side."""
+
+DARK_LUMA = (10.0, 45.0)
+UNDER_LUMA, OVER_LUMA = 60.0, 180.0
+NORMAL_LUMA = (90.0, 145.0)
+VALIDATION_LUMA = (12.0, 45.0)
+NYU_STRIDE = 4
+"""Every fourth labelled scene is packed; neighbours in NYU are often the same room."""
+
+_TERMS = ("smoothness", "colour", "semantic", "preservation", "brightness", "gram")
+_OPTIONS = ("features", "feature_scale", "brightness_margin", "gram_margin", "alignment", "area_mean")
+
+
+class SclLleTask(Task):
+    """Train the curve network without pairs.
+
+    The recipe's tables:
+
+    - ``data``: ``crop`` in pixels; ``references``, how many well-exposed, under- and over-exposed crops each sample
+      brings along; ``labelled``, the share of dark crops that are darkened NYU scenes; ``gain``, how much linear light
+      those keep (low, high); ``electrons``, the range of their sensor's full well, or nothing for noise-free.
+    - ``loss``: weights ``smoothness``, ``colour``, ``semantic``, ``preservation``, ``brightness``, ``gram``; margins
+      ``brightness_margin``, ``gram_margin``; ``alignment`` (``rank``, ``position``); ``features``; ``feature_scale``,
+      by which feature maps are multiplied; ``area_mean``, the released form of the semantic term.
+    - ``validation``: ``pairs`` of the quick selection.
+    """
+
+    model: SclLle
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        for key in recipe.loss:
+            if key not in _TERMS + _OPTIONS:
+                raise UnknownNameError("loss option", key, _TERMS + _OPTIONS)
+        self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in _TERMS}
+        self._features: list[Features] = []  # in a list: frozen networks are no submodules
+        self._pools: dict[str, data.PicturePool] = {}
+        self._members: dict[str, np.ndarray] = {}
+        self._root = Path()
+
+    def prepare(self, root: Path, cache: Path) -> None:
+        """See :meth:`Task.prepare`."""
+        self._root = root
+        self._pools["exposures"] = _packed(cache / f"exposures-{SHORT}", partial(_exposures, root))
+        if self.recipe.data.get("labelled", 0.0):
+            self._pools["labelled"] = _packed(cache / f"nyu-labelled-{SHORT}", partial(_labelled, root))
+        self._members = exposure_groups([fact["luma"] for fact in self._pools["exposures"].facts])
+        if self.weights["preservation"] or self.weights["gram"]:
+            self._features = [first_taps(create_features(str(self.recipe.loss.get("features", "squeezenet")), root))]
+
+    def sample(self, index: int) -> dict[str, Tensor]:
+        """See :meth:`Task.sample`."""
+        rng = np.random.default_rng((self.recipe.seed, index))
+        options = self.recipe.data
+        size, references = int(options["crop"]), int(options.get("references", 4))
+        if rng.random() < float(options.get("labelled", 0.0)):
+            dark, labels = self._darkened(size, rng)
+        else:
+            dark = self._crop("dark", size, rng)
+            labels = torch.full((size, size), IGNORED, dtype=torch.int64)
+        groups = {
+            group: torch.stack([self._crop(group, size, rng) for _ in range(references)])
+            for group in ("normal", "under", "over")
+        }
+        return {"dark": dark, "labels": labels, **groups}
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Task.forward`."""
+        dark = batch["dark"]
+        normal, under, over = (batch[group].flatten(0, 1) for group in ("normal", "under", "over"))
+        curves = self.model.curves(dark).float()
+        bright = apply_curves(dark, curves)
+        loss = self.recipe.loss
+        losses = {"smoothness": curve_smoothness(curves), "colour": colour_constancy(bright)}
+        contrast = partial(
+            brightness_contrast,
+            bright,
+            normal,
+            margin=float(loss.get("brightness_margin", 0.3)),
+            alignment=loss.get("alignment", "rank"),
+        )
+        # One hinge a kind of negative: pooled, under- and over-exposure cancel where a picture lies between them.
+        losses["brightness"] = (contrast(negative=under) + contrast(negative=over)) / 2
+        if self.weights["semantic"]:
+            losses["semantic"] = semantic_brightness(
+                bright, batch["labels"], area_mean=bool(loss.get("area_mean", False))
+            )
+        if self._features:
+            losses |= self._feature_losses(dark, bright, normal, under, over)
+        total = torch.stack([self.weights[key] * value for key, value in losses.items()]).sum()
+        return {"loss": total, **losses}
+
+    def _feature_losses(
+        self, dark: Tensor, bright: Tensor, normal: Tensor, under: Tensor, over: Tensor
+    ) -> dict[str, Tensor]:
+        scale, count = float(self.recipe.loss.get("feature_scale", 1.0)), len(bright)
+        network = self._features[0].to(bright.device)
+        negative = torch.cat((under[: count // 2], over[: count - count // 2]))
+        output = [scale * maps for maps in network(bright)]
+        with torch.no_grad():
+            known = [(scale * maps).chunk(3) for maps in network(torch.cat((normal[:count], negative, dark)))]
+        shallow = slice(0, 2)
+        return {
+            "gram": gram_triplet(
+                output[shallow],
+                [maps[0] for maps in known[shallow]],
+                [maps[1] for maps in known[shallow]],
+                margin=float(self.recipe.loss.get("gram_margin", 0.04)),
+            ),
+            "preservation": F.mse_loss(output[-1], known[-1][2]),
+        }
+
+    def validation(self, *, full: bool = False) -> Sequence[Pair]:
+        """Pseudo-pairs of the held-out scenes, at their full size: the darkest exposure and the best one."""
+        pairs = list(pseudo_pairs(self._root))
+        return pairs if full else pairs[: int(self.recipe.validation.get("pairs", len(pairs)))]
+
+    def _crop(self, group: str, size: int, rng: np.random.Generator) -> Tensor:
+        picture = self._pools["exposures"][int(rng.choice(self._members[group]))]
+        return _to_tensor(_random_crop(picture, size, rng))
+
+    def _darkened(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        pool = self._pools["labelled"]
+        crop = _random_crop(pool[int(rng.integers(len(pool)))], size, rng)
+        low, high = self.recipe.data.get("gain", (0.02, 0.25))
+        electrons = self.recipe.data.get("electrons")
+        shot = 1 / rng.uniform(*electrons) if electrons else 0.0
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        dark = low_light(_to_tensor(crop[..., :3])[None], rng.uniform(low, high), shot, 0.0, generator)[0]
+        labels = torch.from_numpy(crop[..., 3].astype(np.int64))
+        return dark, torch.where(labels == 0, IGNORED, labels)
+
+
+def exposure_groups(luma: Sequence[float]) -> dict[str, np.ndarray]:
+    """Indices of the dark (inputs), normal (positives), under- and over-exposed (negatives) pictures by mean luma."""
+    values = np.asarray(luma)
+    return {
+        "dark": np.flatnonzero((values >= DARK_LUMA[0]) & (values <= DARK_LUMA[1])),
+        "normal": np.flatnonzero((values >= NORMAL_LUMA[0]) & (values <= NORMAL_LUMA[1])),
+        "under": np.flatnonzero(values <= UNDER_LUMA),
+        "over": np.flatnonzero(values >= OVER_LUMA),
+    }
+
+
+def first_taps(features: Features) -> Features:
+    """The first three taps of a plain feature network: two for style, the third, at an eighth of the size, to keep."""
+    if not isinstance(features, SequentialTaps):
+        return features
+    taps = tuple(sorted(features.taps))[:3]
+    shift = tuple(features.shift.flatten().tolist())
+    return SequentialTaps(nn.Sequential(*features.layers), taps, features.weights[:3], features.scale, shift)
+
+
+def pseudo_pairs(root: Path) -> Sequence[Pair]:
+    """Validation pairs of the multi-exposure set's last 15 scenes: darkest of mean luma 12 to 45, best exposed."""
+    scenes: dict[str, list[tuple[float, bool, np.ndarray]]] = {}
+    for name, luma, best, picture in data.multi_exposure(root, validation=True):
+        scenes.setdefault(Path(name).parent.name, []).append((luma, best, picture))
+    pairs = []
+    for scene, exposures in scenes.items():
+        dark = [row for row in exposures if VALIDATION_LUMA[0] <= row[0] <= VALIDATION_LUMA[1]]
+        if dark:
+            darkest = min(dark, key=lambda row: row[0])[2]
+            reference = next(picture for _, best, picture in exposures if best)
+            pairs.append(Pair(scene, partial(_tensors, darkest, reference)))
+    return pairs
+
+
+def _exposures(root: Path) -> list[tuple[np.ndarray, dict]]:
+    return [
+        (data.reduce_picture(picture, SHORT), {"name": name, "luma": luma, "best": best})
+        for name, luma, best, picture in data.multi_exposure(root)
+    ]
+
+
+def _labelled(root: Path) -> list[tuple[np.ndarray, dict]]:
+    labels = data.tar_pictures(root / "nyu_labels40.tar")
+    packed = []
+    for (scene, (name, picture)), (label_name, label) in zip(
+        enumerate(data.tar_pictures(root / "nyu_images.tar")), labels, strict=True
+    ):
+        if Path(name).stem != Path(label_name).stem:
+            raise ValueError(f"pictures and labels do not match: {name}, {label_name}")
+        if scene % NYU_STRIDE == 0 and scene not in data.NYU_VALIDATION:
+            small = data.reduce_picture(picture, SHORT)
+            size = (small.shape[1], small.shape[0])
+            classes = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+            packed.append((np.dstack((small, classes)), {"name": name}))
+    return packed
+
+
+def _packed(stem: Path, make: Callable[[], list[tuple[np.ndarray, dict]]]) -> data.PicturePool:
+    if not stem.with_suffix(".json").exists():
+        data.PicturePool.build(make()).save(stem)
+    return data.PicturePool.open(stem)
+
+
+def _random_crop(picture: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A square of any size from ``size`` up to the whole picture, reduced to ``size``, perhaps mirrored.
+
+    Colours are averaged; a fourth channel holds labels, of which one pixel stands for its neighbours.
+    """
+    side = int(rng.integers(size, min(picture.shape[:2]) + 1))
+    top = int(rng.integers(0, picture.shape[0] - side + 1))
+    left = int(rng.integers(0, picture.shape[1] - side + 1))
+    cut = np.ascontiguousarray(picture[top : top + side, left : left + side])
+    small = cv2.resize(cut[..., :3], (size, size), interpolation=cv2.INTER_AREA)
+    if cut.shape[2] > 3:
+        labels = cv2.resize(cut[..., 3], (size, size), interpolation=cv2.INTER_NEAREST)
+        small = np.dstack((small, labels))
+    return np.ascontiguousarray(small[:, ::-1]) if rng.random() < 0.5 else small
+
+
+def _to_tensor(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255
+
+
+def _tensors(dark: np.ndarray, reference: np.ndarray) -> tuple[Tensor, Tensor]:
+    return _to_tensor(dark)[None], _to_tensor(reference)[None]
