@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from errors import UnknownNameError
+from tests.training.toy_data import add
 from training.degradations.low_light import low_light
 from training.fit import Options, fit
 from training.losses.semantic import IGNORED
 from training.recipe import Recipe
-from tests.training.toy_data import add
 from training.scl_lle import SclLleTask, exposure_groups, pseudo_pairs
 
 LEVELS = (20, 40, 118, 220)
@@ -27,7 +27,7 @@ def root(tmp_path_factory):
         for scene in range(SCENES):
             grain = rng.integers(-12, 13, (48, 48, 3))
             for exposure, level in enumerate(LEVELS):
-                    picture = np.clip(level + grain, 0, 255).astype(np.uint8)
+                picture = np.clip(level + grain, 0, 255).astype(np.uint8)
                 add(archive, f"multi_exposure/{scene:03d}/{exposure:02d}.png", picture)
     with (
         tarfile.open(folder / "nyu_images.tar", "w") as pictures,
