@@ -71,6 +71,8 @@ class Column:
         spec: Its facts.
         used: The scores behind the means: a table (image x method), methods by name.
         common: The scores on the images that all of these methods have.
+        means: Per method, the mean of its finite scores; infinite if none is finite.
+        average_ranks: Per method, its mean rank over the common images; empty without any.
         fair: Whether all means are over the same images.
         intervals: Per method, the ends of the interval of its mean.
         p: Holm-adjusted p-values between the methods, in the order of `common`'s columns.
@@ -81,6 +83,8 @@ class Column:
     spec: MetricSpec
     used: pandas.DataFrame
     common: pandas.DataFrame
+    means: dict[str, float]
+    average_ranks: dict[str, float]
     fair: bool
     intervals: dict[str, tuple[float, float]]
     p: np.ndarray
@@ -108,9 +112,11 @@ class Column:
         used = common if together else own
         _note_coverage(title, own, common, images, notes)
         _note_infinite(title, used, notes)
-        intervals = _intervals(used, level)
+        means = {name: _mean(used[name]) for name in used}
+        ranks = stats.image_ranks(common.to_numpy(), spec.better)
+        average_ranks = {name: stats.mean(ranks[:, j]) for j, name in enumerate(common) if len(ranks)}
         p = stats.pairwise_p(common.to_numpy())
-        order = sorted(range(own.shape[1]), key=lambda j: sort_value(_mean(used.iloc[:, j]), spec.better))
+        order = sorted(range(own.shape[1]), key=lambda j: sort_value(means[used.columns[j]], spec.better))
         groups = dict.fromkeys(own, "")
         if own.shape[1] > 1 and len(common):
             _note_power(title, len(common), own.shape[1], notes)
@@ -118,11 +124,11 @@ class Column:
                 found = stats.letters(p[np.ix_(order, order)] < stats.ALPHA)
                 groups = {own.columns[j]: text for j, text in zip(order, found, strict=True)}
         fair = bool((used.notna().sum() == len(used)).all())
-        return cls(metric, spec, used, common, fair, intervals, p, groups)
+        return cls(metric, spec, used, common, means, average_ranks, fair, _intervals(used, level), p, groups)
 
     def mean(self, name: str) -> float:
         """Mean score of a method; NaN without any score."""
-        return _mean(self.used[name]) if name in self.used else math.nan
+        return self.means.get(name, math.nan)
 
     def shown(self, name: str) -> str:
         """The mean as printed."""
@@ -149,9 +155,7 @@ class Column:
         scores = self.used[name].dropna().to_numpy()
         finite = scores[np.isfinite(scores)]
         low, high = self.intervals[name]
-        ranked = list(self.common.columns).index(name)
-        places = [self._place(other) for other in self.used]
-        ranks = stats.image_ranks(self.common.to_numpy(), self.spec.better)
+        places = [self._place(other) for other in self.means]
         comparable = self.fair and len(self.common)
         found = {
             "low": low,
@@ -161,7 +165,7 @@ class Column:
             "n": len(scores),
             "infinite": len(scores) - len(finite),
             "rank": 1 + sum(place < self._place(name) for place in places) if comparable else math.nan,
-            "average_rank": stats.mean(ranks[:, ranked]) if len(self.common) else math.nan,
+            "average_rank": self.average_ranks.get(name, math.nan),
             "group": self.groups[name],
         }
         return {f"{m}_{key}": found[key] for key in DETAILS}

@@ -207,6 +207,7 @@ def _one_value(scored: pandas.DataFrame) -> pandas.DataFrame:
 
 def _failures(failed: pandas.DataFrame, scored: pandas.DataFrame) -> tuple[Failure, ...]:
     """Errors that no later success made up for."""
+    scored = scored[scored["image"].isin(failed["image"])]
     made_up = set(scored[["image", "method", "metric"]].itertuples(index=False, name=None))
     made_up |= {(image, method, WHOLE_PICTURE) for image, method, _ in made_up}
     found = set(failed[["image", "method", "metric", "error"]].itertuples(index=False, name=None))
@@ -224,7 +225,7 @@ def _tables(scored: pandas.DataFrame, metrics: set[str], ordered: tuple[str, ...
 
 def _provenance(rows: pandas.DataFrame, notes: list[str]) -> dict[str, dict[str, tuple[str, ...]]]:
     found = {
-        str(method): {name: tuple(sorted(set(part[name]) - {""})) for name in _TRACE}
+        str(method): {name: tuple(sorted(set(part[name].unique()) - {""})) for name in _TRACE}
         for method, part in rows.groupby("method")
     }
     versions = sorted({version for trace in found.values() for version in trace["code_version"]})
