@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from restorers.base import Restorer
     from restorers.pipeline import Restored
 
-PLAIN = re.compile(r"[\w.-]+")
+PLAIN = re.compile(r"[\w.@-]+")
 KEPT_MODELS = 4
 """Models kept in memory; the one used longest ago goes first."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 from ui.engine import Engine
+from ui.evaluate import place_sets, submit
+from ui.jobs import JobState
 from ui.settings import Settings
 
 CHROMIUM = "/usr/bin/chromium"
@@ -111,6 +114,32 @@ def pair_zips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     inputs = {name: png(hazy(picture, 0.45 + 0.04 * i)) for i, (name, picture) in enumerate(clear.items())}
     references = {name: png(picture) for name, picture in clear.items()}
     return zipped(folder / "hazy.zip", inputs), zipped(folder / "clear.zip", references)
+
+
+def start_job(engine: Engine, inputs: list, references: list | None, methods: list[str], **options) -> str:
+    """Start a job as the page does; returns its id."""
+    folder = engine.scratch.folder(None)
+    places = place_sets(folder, [str(path) for path in inputs], [str(path) for path in references or []])
+    details = {"results_zips": [], "wanted": ["psnr", "ssim", "niqe"], "protocol": "dehaze-rgb"} | options
+    return submit(engine, (str(folder), *places), methods, title=details.pop("title", "a set"), share=True, **details)
+
+
+def wait_for(engine: Engine, job: str, seconds: float = 120) -> JobState:
+    """The state of a job once it ended."""
+    until = time.monotonic() + seconds
+    while not (state := engine.jobs.state(job)).ended:
+        assert time.monotonic() < until, f"the job is still {state}"
+        time.sleep(0.05)
+    return state
+
+
+@pytest.fixture(scope="session")
+def scored_job(server: Server, pair_zips: tuple[Path, Path]) -> str:
+    """A job on the server that is done."""
+    hazy_zip, clear_zip = pair_zips
+    job = start_job(server.engine, [hazy_zip], [clear_zip], ["input", "dark_channel"], title="the scored set")
+    assert wait_for(server.engine, job).status == "done"
+    return job
 
 
 def bytes_of(archive: Path, name: str) -> bytes:

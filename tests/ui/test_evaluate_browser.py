@@ -66,18 +66,27 @@ def test_upload_score_open_a_worst_case_and_download(tab, server, pair_zips, tmp
         assert float(row.locator("td").nth(2).get_attribute("data-value")) == pytest.approx(float(record["psnr"]))
 
 
-def test_reloading_the_page_finds_the_job_again(tab, server, pair_zips) -> None:
-    page = tab("Evaluate")
-    upload(page, pair_zips)
-    tick_only(page, "input")
-    page.click("#evaluate-start")
-    page.wait_for_url("**job=*")
-    address = page.url
-    page.reload()
-    finished(page)
-    assert page.url == address
+def test_the_job_is_found_again_by_its_address(tab, scored_job: str) -> None:
+    page = tab("Restore", f"?job={scored_job}")
+    page.locator("#job-progress [data-status=done]").wait_for()
     assert page.get_by_role("tab", name="Evaluate", exact=True).get_attribute("aria-selected") == "true"
     page.locator("#job-table tbody tr").first.wait_for()
+
+
+def test_columns_sort_by_raw_values(tab, scored_job: str) -> None:
+    page = tab("Evaluate", f"?job={scored_job}")
+    page.locator("#job-table tbody tr").nth(1).wait_for()
+    values = []
+    for _ in range(2):
+        page.locator("#job-table th", has_text="PSNR").click()
+        values.append([float(c.get_attribute("data-value")) for c in page.locator("#job-table td:nth-child(3)").all()])
+    assert values[0] == sorted(values[0], reverse=True)
+    assert values[1] == sorted(values[0])
+
+
+def test_an_address_of_no_job_says_so(tab) -> None:
+    page = tab("Evaluate", "?job=../../etc")
+    page.get_by_text("There is no such job").wait_for()
 
 
 def test_an_example_is_one_click_and_start(tab) -> None:
@@ -88,31 +97,13 @@ def test_an_example_is_one_click_and_start(tab) -> None:
     page.click("#evaluate-start")
     finished(page)
     page.locator("#job-table").get_by_text("lowlight-rgb").wait_for()
+    page.wait_for_url("**job=*")
 
 
-def test_columns_sort_by_raw_values(tab, server, pair_zips) -> None:
-    page = tab("Evaluate")
-    upload(page, pair_zips)
-    tick_only(page, "input", "dark_channel")
-    page.click("#evaluate-start")
-    finished(page)
-    page.locator("#job-table tbody tr").nth(1).wait_for()
-    values = []
-    for _ in range(2):
-        page.locator("#job-table th", has_text="PSNR").click()
-        values.append([float(c.get_attribute("data-value")) for c in page.locator("#job-table td:nth-child(3)").all()])
-    assert values[0] == sorted(values[0], reverse=True)
-    assert values[1] == sorted(values[0])
-
-
-def test_the_leaderboard_keeps_what_was_scored(tab, server, pair_zips) -> None:
-    page = tab("Evaluate")
-    upload(page, pair_zips)
-    tick_only(page, "input", "dark_channel")
-    page.fill("#set-name textarea, #set-name input", "kept set")
-    page.click("#evaluate-start")
-    finished(page)
-    other = tab("Leaderboard")
-    other.locator("#board-table tbody tr").first.wait_for()
-    assert "kept set" in server.engine.store.datasets()
-    other.locator("#board-distribution svg").wait_for()
+def test_the_leaderboard_keeps_what_was_scored(tab, scored_job: str) -> None:
+    page = tab("Leaderboard")
+    page.locator("#board-table tbody tr").first.wait_for()
+    page.get_by_label("Set", exact=True).click()
+    page.get_by_role("option", name="the scored set").click()
+    page.locator("#board-table tbody tr", has_text="dark_channel").wait_for()
+    page.locator("#board-distribution svg").wait_for()
