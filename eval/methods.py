@@ -38,7 +38,7 @@ def parse_methods(items: str | Iterable[str], limits: Limits | None = None) -> t
     """Methods from what a person types.
 
     Args:
-        items: "input,dark-channel,AECR=results/aecr.zip": a comma-separated text, or several. An item is ``input``, a
+        items: "input,dark_channel,AECR=results/aecr.zip": a comma-separated text, or several. An item is ``input``, a
             restorer of ours, a checkpoint (file, folder or Hub repository), or ``NAME=`` results or a checkpoint.
         limits: What archives of results may claim.
 
@@ -50,7 +50,7 @@ def parse_methods(items: str | Iterable[str], limits: Limits | None = None) -> t
         items = [items]
     methods = [parse_method(part.strip(), limits) for item in items for part in item.split(",") if part.strip()]
     if not methods:
-        raise UsageError("No method is named; give for example --methods input,dark-channel.")
+        raise UsageError("No method is named; give for example --methods input,dark_channel.")
     names = [method.name for method in methods]
     for name in names:
         if names.count(name) > 1:
@@ -77,16 +77,15 @@ def parse_method(item: str, limits: Limits | None = None) -> Method:
         return Method(name or path.stem, "restorer", place)
     if place.startswith("hf://"):
         return _results(name or place.rstrip("/").rpartition("/")[2], place, limits)
+    from restorers.hub import is_local_path
     from restorers.registry import names as restorer_names
 
     if place in restorer_names():
         return Method(name or place, "restorer", place)
-    if place.count("/") == 1 and not place.startswith((".", "/")) and not equals:
-        return Method(place, "restorer", place)
-    if equals and ("/" in place or "." in place) and place.count("/") != 1:
-        raise SetError(f"There are no results at {place!r} for the method {name!r}; check the path.")
-    if equals and place.count("/") == 1:
-        return Method(name, "restorer", place)
+    if is_local_path(place):
+        raise SetError(f"There is nothing at {place!r} for the method {name or place!r}; check the path.")
+    if "/" in place:  # a Hub repository; whether it exists is known when it is loaded
+        return Method(name or place, "restorer", place)
     raise UnknownNameError("method", place, [INPUT, *restorer_names()])
 
 

@@ -137,7 +137,7 @@ def _run_method(files: _Files, method: Method, result: Source | None, job: Job) 
     try:
         source = _file_of(pair, method, result)
         if method.kind == "restorer":
-            weights = _weights_of(method.model)
+            weights = _weights_of(method.model, job.device)
             known = _known_rows(blank, job, weights_sha256=weights)
             blank = replace(blank, weights_sha256=weights or "")
         else:
@@ -263,8 +263,8 @@ def _restore(picture: Picture, method: Method, job: Job) -> Output:
     pixels.flags.writeable = False
     return Output(
         picture=Picture(pixels, hash_pixels(pixels), picture.name),
-        weights_sha256=restorer.weights_sha256 or "",
-        device=_device_of(restorer),
+        weights_sha256=restored.weights_sha256 or "",
+        device=restored.device,
         seconds=restored.seconds,
         peak_mib=restored.peak_mib,
     )
@@ -276,17 +276,13 @@ def hash_pixels(pixels: np.ndarray) -> str:
     return hashlib.sha256(head + pixels.tobytes()).hexdigest()
 
 
-def _weights_of(model: str) -> str | None:
+def _weights_of(model: str, device: str) -> str | None:
     """Hash of a restorer's weights without building it where its card tells; "" without weights; None if unknown."""
     from restorers.registry import card, names
 
     if model in names():
         return card(model).weights_sha256 or ""
-    return kept_restorer(model, "auto").weights_sha256
-
-
-def _device_of(restorer: Restorer) -> str:
-    return next((parameter.device.type for parameter in restorer.parameters()), "cpu")
+    return kept_restorer(model, device).weights_sha256
 
 
 @lru_cache(maxsize=1)
@@ -294,7 +290,7 @@ def kept_restorer(model: str, device: str) -> Restorer:
     """The restorer a process is working with; the last one is let go when the next one comes."""
     from restorers.hub import load
 
-    return load(model, device=None if device == "auto" else device)
+    return load(model, device=device)
 
 
 @lru_cache(maxsize=4)

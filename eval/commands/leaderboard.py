@@ -26,13 +26,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for table, report and rows")
     parser.add_argument("--images", choices=("common", "all"), default="common", help="average over the pictures that "
                         "every method has (default), or over each method's own")  # fmt: skip
+    parser.add_argument("--costs", type=Path, metavar="FILE.json", help="what 'python -m eval costs' measured")
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs in DIR")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Open, report, restore and score, rank, write."""
-    from eval import console, protocol
+    from eval import console, efficiency, protocol
     from eval.export import to_markdown, to_report, write_all
     from eval.leaderboard import build
     from eval.methods import parse_methods
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     chosen = protocol.get(args.protocol or protocol.DEFAULT)
     methods = parse_methods(args.methods)
+    costs = efficiency.load(args.costs) if args.costs else None
     images = open_set(
         console.location(args.input), console.location(args.reference), pairing=args.pairing, inspect=True
     )
@@ -65,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
             console.tell("Stopped. What is done is kept; the same command goes on.")
             return 130
         frame = plan.frame(store)
-    board = build(frame, metrics=plan.job.metrics, methods=[method.name for method in methods], images=args.images)
+    names = [method.name for method in methods]
+    board = build(frame, methods=names, images=args.images, costs=costs)
     write_all(board, frame, args.output)
     print(to_report(board) if args.json else to_markdown(board))
     if not args.json:
