@@ -58,6 +58,7 @@ class Architecture:
 _ARCHITECTURES = (
     Architecture("aecr_net", "restorers.networks.aecr_net", "AecrNet", official=True),
     Architecture("scl_lle", "restorers.networks.scl_lle", "SclLle"),
+    Architecture("ptg_rm", "restorers.networks.ptg_rm", "PtgRm"),
 )
 
 
