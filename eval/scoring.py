@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -66,6 +66,8 @@ def score(
     """
     specs = [registry.spec(name) for name in metrics]
     aligned = cache(lambda: _aligned(output, reference, protocol))
+    # Other people's metrics choose their own colours: they get RGB, aligned and cut as the protocol says.
+    aligned_rgb = cache(lambda: _aligned(output, reference, replace(protocol, color="rgb")))
     measured = []
     for spec in specs:
         start = time.perf_counter()
@@ -80,8 +82,8 @@ def score(
             else:
                 from eval.metrics import pyiqa_bridge
 
-                pair = aligned() if spec.needs_reference else None
-                value, variant = pyiqa_bridge.measure(spec.name, output, pair), pyiqa_bridge.variant(spec.name)
+                pair = aligned_rgb() if spec.needs_reference else None
+                value, variant = pyiqa_bridge.measure(spec.name, output, pair), pyiqa_bridge.variant()
                 notes = pair.notes if pair else ()
             if math.isnan(value):
                 raise MetricError(f"{spec.title} came out as NaN, so it has no value on this picture.")

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 import urllib.request
+import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +25,9 @@ OFFICIAL_REPOSITORY = "chaofengc/IQA-PyTorch-Weights"
 OFFICIAL_FILE = "niqe_modelparameters.mat"
 OFFICIAL_HASH = "f6284a2b53fd40bbc960472b76ec55b67a299a0270294b804c847e99b8cc1e30"
 """Hash of the values of the LIVE release's parameters, whatever file format they came in."""
+
+EMBEDDED_HASH = "f1c5c70f39c4e82967fcebd37d4211406b641347d23016f0e6c03922307a3565"
+"""Hash of the values of the embedded model."""
 
 EMBEDDED = Path(__file__).parents[2] / "assets" / "niqe" / "pristine.npz"
 _PATIENCE = 3.0  # seconds
@@ -77,8 +81,8 @@ def make_model(mean: np.ndarray, covariance: np.ndarray, source: str) -> NiqeMod
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all() and np.allclose(covariance, covariance.T)):
         raise MetricError(f"{source} is no NIQE model: its values are not finite, or its covariance not symmetric.")
     mean.flags.writeable = covariance.flags.writeable = False
-    official = values_hash(mean, covariance) == OFFICIAL_HASH
-    return NiqeModel(mean, covariance, "live" if official else "custom", source)
+    kinds = {OFFICIAL_HASH: "live", EMBEDDED_HASH: "embedded"}
+    return NiqeModel(mean, covariance, kinds.get(values_hash(mean, covariance), "custom"), source)
 
 
 def load_model(path: str | Path) -> NiqeModel:
@@ -94,14 +98,8 @@ def load_model(path: str | Path) -> NiqeModel:
     if not path.is_file():
         raise MetricError(f"There are no NIQE parameters at {str(path)!r}; check the path.")
     try:
-        if path.suffix.lower() == ".mat":
-            from scipy.io import loadmat
-
-            values = loadmat(str(path), appendmat=False)
-        else:
-            with np.load(path, allow_pickle=False) as archive:
-                values = dict(archive)
-    except (OSError, ValueError, NotImplementedError, TypeError, EOFError) as error:
+        values = _read_mat(path) if path.suffix.lower() == ".mat" else _read_npz(path)
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise MetricError(f"{path.name} cannot be read as NIQE parameters (.mat or .npz): {error}.") from error
     for mean, covariance in (
         ("mean", "covariance"),
@@ -113,6 +111,23 @@ def load_model(path: str | Path) -> NiqeModel:
     raise MetricError(f"{path.name} holds no NIQE parameters (no mu_prisparam and cov_prisparam, no mean, covariance).")
 
 
+def _read_mat(path: Path) -> dict[str, Any]:
+    import zlib
+
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        return loadmat(str(path), appendmat=False)
+    except (MatReadError, NotImplementedError, IndexError, KeyError, zlib.error) as error:
+        raise ValueError(f"not a MATLAB 4-7 file ({error})") from error
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
 @lru_cache(maxsize=1)
 def embedded_model() -> NiqeModel:
     """The model this project fitted on natural photographs; always there.
@@ -120,8 +135,10 @@ def embedded_model() -> NiqeModel:
     Raises:
         MetricError: The installation is damaged.
     """
-    found = load_model(EMBEDDED)
-    return NiqeModel(found.mean, found.covariance, "embedded", "embedded in this project")
+    model = load_model(EMBEDDED)
+    if model.kind != "embedded":
+        raise MetricError(f"{EMBEDDED.name} is not the model this project was released with; reinstall it.")
+    return model
 
 
 @lru_cache(maxsize=1)

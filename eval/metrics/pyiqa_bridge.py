@@ -43,7 +43,7 @@ def names() -> list[str]:
     return sorted(set(_configurations()) - set(_SET_METRICS)) if is_installed() else []
 
 
-def variant(name: str) -> str:
+def variant() -> str:
     """What stands beside every value: ``pyiqa-0.1.16``."""
     return f"pyiqa-{metadata.version('pyiqa')}"
 

@@ -86,9 +86,8 @@ def spec(name: str) -> MetricSpec:
         return _CORE[name]
     from eval.metrics import pyiqa_bridge
 
-    known = names(extra=True)
-    if name not in known:
-        raise UnknownNameError("metric", name, known)
+    if pyiqa_bridge.is_installed() and name not in pyiqa_bridge.names():
+        raise UnknownNameError("metric", name, names(extra=True))
     return pyiqa_bridge.spec(name)
 
 
