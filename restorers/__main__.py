@@ -6,15 +6,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from errors import HubError, UsageError
 
 _COMMANDS = ("list", "run", "convert", "verify", "push")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the whole usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (see '{self.prog} --help').\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Every command and option; made without importing torch."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="python -m restorers",
         description="Restore hazy, dark and small pictures, and manage the methods that do it.",
         epilog="Exit status: 0 done, 1 failed (all that could be done was), 2 unusable arguments.",

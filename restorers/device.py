@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -35,15 +36,12 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"There is no device called {name!r}; use auto, cpu, cuda or cuda:N.") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"The device {name!r} is not supported; use auto, cpu, cuda or cuda:N.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UsageError(f"There is no device called {name!r}; use auto, cpu, cuda or cuda:N.")
+    index = int(name.partition(":")[2] or 0)  # not of torch.device, in which cuda:256 is cuda:0
+    if name != "cpu" and index >= torch.cuda.device_count():
         raise UsageError(f"There is no {name} on this machine; use --device auto or cpu.")
-    return device
+    return torch.device(name)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,28 +26,35 @@ class Repository:
 
     def __init__(self, name: str, revision: str | None = None) -> None:
         self.name, self.revision = name, revision
+        self._asked = revision
+        self._names: list[str] | None = None
+        self._offline = False
 
     def files(self) -> list[str]:
-        """Names of all files; offline, of those in the cache.
+        """Names of all files; those in the cache when the Hub cannot be reached.
 
         Raises:
             WeightsError: The repository cannot be reached or read.
             UsageError: That cannot be the name of a repository.
         """
-        from huggingface_hub import HfApi, snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+        if self._names is None:
+            with explained(self.name, self.revision):
+                self._names = self._ask()
+        return self._names
 
-        with explained(self.name, self.revision):
-            try:
-                info = HfApi().model_info(self.name, revision=self.revision)
-            except (OfflineModeIsEnabled, ConnectionError, *_connection_errors()) as error:
-                if isinstance(error, HfHubHTTPError):
-                    raise
-                folder = Path(
-                    snapshot_download(self.name, revision=self.revision, local_files_only=True, allow_patterns="*")
-                )
-                self.revision = folder.name
-                return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    def _ask(self) -> list[str]:
+        from huggingface_hub import HfApi, snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            info = HfApi().model_info(self.name, revision=self.revision)
+        except (OSError, *connection_errors()) as error:
+            if isinstance(error, HfHubHTTPError):  # the Hub has answered
+                raise
+            self._offline = True
+            folder = Path(snapshot_download(self.name, revision=self.revision, local_files_only=True))
+            self.revision = folder.name
+            return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         self.revision = info.sha
         return [sibling.rfilename for sibling in info.siblings or ()]
 
@@ -59,10 +67,24 @@ class Repository:
         """
         from huggingface_hub import hf_hub_download
 
+        if filename not in self.files():
+            held = f"it holds {', '.join(self.files()[:8])}"
+            raise WeightsError(f"{self.name} has no file {filename!r}; {held}.")
         with explained(self.name, self.revision, filename):
-            path = Path(hf_hub_download(self.name, filename, revision=self.revision))
+            # Asked by the name that the caller used, so that the cache remembers which commit that name means ...
+            path = Path(hf_hub_download(self.name, filename, revision=self._asked, local_files_only=self._offline))
+            # ... but a branch can move between two files.
+            if path != _in_snapshot(path, str(self.revision)):
+                path = Path(hf_hub_download(self.name, filename, revision=self.revision))
         _check_blob(path, self.name)
         return path
+
+
+def _in_snapshot(path: Path, commit: str) -> Path:
+    """The same file in the cached snapshot of a commit."""
+    parts = list(path.parts)
+    parts[parts.index("snapshots") + 1] = commit
+    return Path(*parts)
 
 
 def _check_blob(path: Path, repository: str) -> None:
@@ -82,7 +104,8 @@ def explained(name: str, revision: str | None = None, filename: str | None = Non
 
     what = f"{name}{f'@{revision}' if revision else ''}"
     try:
-        yield
+        with _quiet():
+            yield
     except errors.HFValidationError as error:
         raise UsageError(
             f"{name!r} is no Hub repository; use ORG/NAME, a file, a folder, or a name from 'list'."
@@ -108,12 +131,29 @@ def explained(name: str, revision: str | None = None, filename: str | None = Non
         status = error.response.status_code
         hint = "log in with 'hf auth login' or set HF_TOKEN" if status in (401, 403) else "try again later"
         raise WeightsError(f"The Hub refused {what} with status {status}; {hint}.") from error
-    except (OSError, *_connection_errors()) as error:
+    except (OSError, *connection_errors()) as error:
         detail = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise WeightsError(f"{filename or what} could not be downloaded whole ({detail}); try again.") from error
 
 
-def _connection_errors() -> tuple[type[Exception], ...]:
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No log lines from the client, whose errors we put into words, and progress bars only on a terminal."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars, logging
+
+    level, silent = logging.get_verbosity(), are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if not silent and are_progress_bars_disabled():
+            enable_progress_bars()
+
+
+def connection_errors() -> tuple[type[Exception], ...]:
     """Errors of the client's HTTP library, whichever of its versions is installed."""
     from huggingface_hub.errors import HfHubHTTPError
 

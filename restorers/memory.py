@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.overrides import TorchFunctionMode
 
 PROBE_SIDE = 128
 """Side in pixels of the picture that is tried."""
 
 
-class MemoryMeter(TorchDispatchMode):
+class MemoryMeter(TorchFunctionMode):
     """Counts the bytes of tensors that are made while it is active, and remembers the most that lived at once.
 
-    Works on every device, and does not count what a library takes for itself in the middle of an operation.
+    Works on every device. It sees what Python sees: what a library takes for itself in the middle of an operation is
+    not counted.
 
     Example:
         >>> with MemoryMeter() as meter:
@@ -32,14 +32,14 @@ class MemoryMeter(TorchDispatchMode):
         self.live = self.peak = 0
         self._known: set[int] = set()
 
-    def __torch_dispatch__(
+    def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run the operation, and count the storages it made."""
         result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self._count(leaf)
+        for item in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(item, Tensor):
+                self._count(item)
         return result
 
     def _count(self, tensor: Tensor) -> None:

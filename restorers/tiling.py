@@ -66,7 +66,7 @@ def spans(length: int, tile: int, *, overlap: int = 0, halo: int = 0, multiple: 
         upper = min(length, -(-(last + halo) // multiple) * multiple)
         if upper - lower < least:
             lower = max(0, (upper - least) // multiple * multiple)
-            upper = min(length, max(upper, lower + least))
+            upper = min(length, -(-max(upper, lower + least) // multiple) * multiple)
         cut.append(Span((lower, upper), (first, last), (ramp / total[first:last]).astype(np.float32)))
     return cut
 
