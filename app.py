@@ -15,17 +15,17 @@ def make_page(engine: Engine) -> gr.Blocks:
         gr.HTML(theme.header(text.NAME, text.LINE))
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Restore", id="restore"):
-                restore.build(engine)
+                method = restore.build(engine)
             with gr.Tab("Haze", id="haze"):
                 haze.build(engine)
             with gr.Tab("Evaluate", id="evaluate"):
-                evaluate.build(engine, page, tabs)
+                methods = evaluate.build(engine, page, tabs)
             with gr.Tab("Leaderboard", id="leaderboard") as board:
                 leaderboard.build(engine, board)
             with gr.Tab("Diagnose", id="diagnose"):
                 diagnose.build(engine)
             with gr.Tab("Models", id="models"):
-                models.build(engine)
+                models.build(engine, method, methods)
         api.offer(engine)
 
         def forget(request: gr.Request) -> None:

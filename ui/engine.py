@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
@@ -16,7 +16,7 @@ from errors import ImageError, UnknownNameError
 from eval.store import Store
 from images import Picture, read_picture, write_picture
 from restorers import registry
-from restorers.card import RestorerCard
+from restorers.card import TASKS, RestorerCard
 from ui import html
 from ui.jobs import Jobs
 from ui.session import Scratch, safe_stem
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from restorers.base import Restorer
     from restorers.pipeline import Restored
 
+EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 PLAIN = re.compile(r"[\w.@-]+")
 KEPT_MODELS = 4
 """Models kept in memory; the one used longest ago goes first."""
@@ -55,6 +56,7 @@ class Engine:
         self.jobs = Jobs(settings)
         self.store = Store(settings.rows)
         self._models: OrderedDict[str, Restorer] = OrderedDict()
+        self._visiting: dict[str, RestorerCard] = {}
         self._lock = Lock()
 
     def restorer(self, name: str) -> Restorer:
@@ -75,6 +77,37 @@ class Engine:
             while len(self._models) > KEPT_MODELS:
                 self._models.popitem(last=False)
             return self._models[name]
+
+    def load(self, name: str) -> RestorerCard:
+        """Load a model of a Hub repository and list it beside the built-in methods; returns its card.
+
+        Raises:
+            HubError: It is no repository id, cannot be had, or is of no known kind.
+        """
+        facts = replace(self.restorer(name).card, name=name)
+        if name not in registry.names():
+            self._visiting[name] = facts
+        return facts
+
+    def cards(self, task: str | None = None) -> list[RestorerCard]:
+        """Cards of the built-in methods and of loaded models."""
+        return registry.cards(task) + [one for one in self._visiting.values() if task in (None, one.task)]
+
+    def card(self, name: str) -> RestorerCard:
+        """Card of a built-in method or a loaded model."""
+        return self._visiting.get(name) or registry.card(name)
+
+    def method_choices(self, task: str, chosen: str | None = None) -> dict[str, Any]:
+        """Choices and value of a list of the methods for a task."""
+        cards = self.cards(task)
+        return {"choices": [(card.title, card.name) for card in cards], "value": chosen or cards[0].name}
+
+    def ranking_choices(self) -> list[tuple[str, str]]:
+        """Everything that can be ranked without uploading results."""
+        known = [
+            (f"{card.title} · {words.lower()}", card.name) for task, words in TASKS.items() for card in self.cards(task)
+        ]
+        return [("input (nothing done)", "input"), *known]
 
     def restore_upload(self, path: str | None, names: list[str], request: gr.Request | None = None) -> RestoreResult:
         """Restore an uploaded picture with one method or several in a row, and write what the page shows.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -19,11 +19,9 @@ from eval.metrics import registry as metrics
 from eval.sets import open_set
 from images import is_picture_name
 from restorers import registry
-from restorers.card import TASKS
 from ui import html, results, text
-from ui.engine import Engine
+from ui.engine import EXAMPLES, Engine
 from ui.jobs import JobSpec
-from ui.restore import EXAMPLES
 from ui.session import gather, safe_stem
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -39,8 +37,8 @@ SET_JOB_IN_ADDRESS = """(job) => {
 }"""
 
 
-def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> None:
-    """Lay out the tab and wire it."""
+def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
+    """Lay out the tab and wire it; returns the list of methods."""
     gr.HTML(html.lede(text.EVALUATE))
     draft = gr.State(None)
     job = gr.Textbox(visible=False, elem_id="job-id")
@@ -59,7 +57,7 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> None:
         with gr.Column(scale=5, min_width=320):
             gr.Markdown("### 2 · Methods and measures")
             methods = gr.CheckboxGroup(
-                _method_choices(),
+                engine.ranking_choices(),
                 value=_default_methods("dehaze"),
                 label="Methods to compare",
                 elem_id="evaluate-methods",
@@ -185,6 +183,7 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> None:
         lambda: gr.Timer(active=True), None, timer, api_visibility="private"
     )
     page.load(reattach, None, [job, timer, tabs], api_visibility="private")
+    return methods
 
 
 def place_sets(folder: Path, inputs: Sequence[str], references: Sequence[str] | None) -> tuple[str, str | None]:
@@ -213,7 +212,7 @@ def submit(
     """
     if not draft:
         raise UsageError("There are no pictures yet; drop a zip of pictures, or use an example set.")
-    known = set(_known_methods())
+    known = set(_known_methods(engine))
     names = [name for name in methods if name in known]
     if not names and not results_zips:
         raise UsageError("No method is ticked; tick at least one, or add a zip of results.")
@@ -226,7 +225,7 @@ def submit(
     job, files = engine.jobs.new_folder()
     shutil.copytree(folder, files, dirs_exist_ok=True, copy_function=_link)
     for path in results_zips:
-        name = method_name(Path(path).name, names)
+        name = method_name(Path(path).name, [*names, *known])
         gather([path], files / "results" / name)
         names.append(f"{name}=results/{name}/{Path(path).name}")
     spec = JobSpec(_title(title), degraded, reference, tuple(names), tuple(wanted), protocol, share)
@@ -240,25 +239,18 @@ def pairing(report: object) -> str:
     return html.alert(first, rest, good=report.clean, summary="What to know before scoring", unfolded=True)
 
 
-def method_name(file_name: str, taken: Sequence[str]) -> str:
+def method_name(file_name: str, taken: Iterable[str]) -> str:
     """The name of a method from the name of its zip; a number is added where the name is taken."""
     base = re.sub(r"[^\w.-]+", "-", file_name.split(".")[0]).strip("-.") or "results"
-    used = {name.partition("=")[0] for name in taken} | set(_known_methods())
+    used = {name.partition("=")[0] for name in taken}
     name, count = base, 2
     while name in used:
         name, count = f"{base}-{count}", count + 1
     return name
 
 
-def _known_methods() -> list[str]:
-    return ["input", *registry.names()]
-
-
-def _method_choices() -> list[tuple[str, str]]:
-    choices = [("input (nothing done)", "input")]
-    for task, words in TASKS.items():
-        choices += [(f"{registry.card(name).title} · {words.lower()}", name) for name in registry.names(task)]
-    return choices
+def _known_methods(engine: Engine) -> list[str]:
+    return [name for _, name in engine.ranking_choices()]
 
 
 def _default_methods(task: str) -> list[str]:

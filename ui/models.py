@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from errors import HubError
 from restorers import registry
 from restorers.card import TASKS, RestorerCard
 from ui import html, text
@@ -15,14 +16,45 @@ from ui.engine import Engine
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
 
 
-def build(engine: Engine) -> None:
-    """Lay out the tab and wire it."""
+def build(engine: Engine, method: gr.Dropdown, methods: gr.CheckboxGroup) -> None:
+    """Lay out the tab and wire it.
+
+    Args:
+        engine: The server's engine.
+        method: The method of the tab Restore, which learns of models that are loaded here.
+        methods: The methods of the tab Evaluate, likewise.
+    """
     gr.HTML(html.lede(text.MODELS))
-    for task, words in TASKS.items():
-        cards = [registry.card(name) for name in registry.names(task)]
-        if cards:
-            gr.Markdown(f"### {words}")
-            gr.HTML(f'<div class="cards">{"".join(card(one) for one in cards)}</div>')
+    shelf = gr.HTML(cards(engine), elem_id="model-cards")
+    gr.Markdown("### Load another model")
+    gr.HTML(html.note(text.MODELS_LOAD))
+    with gr.Row():
+        name = gr.Textbox(show_label=False, placeholder="org/name", max_length=140, scale=4, elem_id="model-id")
+        load = gr.Button("Load", variant="primary", scale=1, min_width=120, elem_id="model-load")
+    said = gr.HTML(elem_id="model-said")
+
+    def bring(wanted: str) -> tuple:
+        try:
+            facts = engine.load(wanted.strip())
+        except HubError as error:
+            gr.Warning(str(error))
+            return html.alert(str(error)), gr.skip(), gr.skip(), gr.skip()
+        message = f"{facts.name} is loaded: choose it on Restore, or tick it on Evaluate."
+        return (
+            html.alert(message, good=True),
+            cards(engine),
+            gr.Dropdown(**engine.method_choices(facts.task, facts.name)),
+            gr.CheckboxGroup(engine.ranking_choices()),
+        )
+
+    for event in (load.click, name.submit):
+        event(bring, name, [said, shelf, method, methods], concurrency_id="compute", api_visibility="private")
+
+
+def cards(engine: Engine) -> str:
+    """All methods as HTML, in the order of their tasks."""
+    known = [facts for task in TASKS for facts in engine.cards(task)]
+    return f'<div class="cards">{"".join(card(one) for one in known)}</div>'
 
 
 def card(facts: RestorerCard) -> str:
@@ -42,21 +74,23 @@ def card(facts: RestorerCard) -> str:
             ("Weights", f"{facts.weights}, sha256 {facts.weights_sha256[:16]}…" if facts.weights_sha256 else ""),
         ]
     )
-    paper = html.link(facts.paper_url, "Paper") if facts.paper_url else ""
+    paper = f"<p>{html.link(facts.paper_url, 'Read the paper')}</p>" if facts.paper_url else ""
     return (
         f'<article class="card"><div><h3>{escape(facts.title)}</h3><span class="name">{escape(facts.name)}</span></div>'
-        f"<div>{_badges(facts)}</div><p>{escape(facts.summary)}</p>{known}<p>{paper}</p></article>"
+        f"<div>{_badges(facts)}</div><p>{escape(facts.summary)}</p>{known}{paper}</article>"
     )
 
 
 def _badges(facts: RestorerCard) -> str:
-    if facts.weights is None:
+    if facts.name not in registry.names():
+        state, kind = "loaded by a visitor", ""
+    elif facts.weights is None:
         state, kind = "needs no weights", ""
     elif (WEIGHTS / facts.weights).exists():
         state, kind = "weights are here", ""
     else:
         state, kind = "weights are missing", " off"
-    return f'<span class="badge{kind}">{state}</span>'
+    return f'<span class="badge task">{escape(TASKS[facts.task])}</span><span class="badge{kind}">{state}</span>'
 
 
 def _sizes(facts: RestorerCard) -> str:

@@ -11,15 +11,14 @@ from images import is_picture_name
 from restorers import registry
 from restorers.card import TASKS, RestorerCard
 from ui import html, text
-from ui.engine import Engine
+from ui.engine import EXAMPLES, Engine
 from ui.upload import picture_drop
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 NO_REFINEMENT = "none"
 
 
-def build(engine: Engine) -> None:
-    """Lay out the tab and wire it."""
+def build(engine: Engine) -> gr.Dropdown:
+    """Lay out the tab and wire it; returns the list of methods."""
     tasks = [(TASKS[task], task) for task in TASKS if task != "refine" and registry.names(task)]
     refiners = registry.names("refine")
     gr.HTML(html.lede(text.RESTORE))
@@ -27,14 +26,14 @@ def build(engine: Engine) -> None:
         with gr.Column(scale=4, min_width=300):
             picture = picture_drop("Your picture", elem_id="restore-picture")
             task = gr.Radio(tasks, value=tasks[0][1], label="What should happen", elem_id="restore-task")
-            method = gr.Dropdown(**_methods(tasks[0][1]), label="Method", elem_id="restore-method")
+            method = gr.Dropdown(**engine.method_choices(tasks[0][1]), label="Method", elem_id="restore-method")
             refine = gr.Dropdown(
                 [("no", NO_REFINEMENT), *((registry.card(name).title, name) for name in refiners)],
                 value=NO_REFINEMENT,
                 label="Refine afterwards",
                 visible=bool(refiners),
             )
-            about = gr.HTML(_about(registry.card(_methods(tasks[0][1])["value"])))
+            about = gr.HTML(_about(engine.card(engine.method_choices(tasks[0][1])["value"])))
             start = gr.Button("Restore", variant="primary", elem_id="restore-start")
         with gr.Column(scale=6, min_width=320):
             message = gr.HTML(visible=False)
@@ -85,16 +84,17 @@ def build(engine: Engine) -> None:
 
     def choose_example(event: gr.SelectData) -> dict:
         path, wanted = example_pictures()[event.index]
-        return {picture: str(path), task: wanted, method: gr.Dropdown(**_methods(wanted))}
+        return {picture: str(path), task: wanted, method: gr.Dropdown(**engine.method_choices(wanted))}
 
     outputs = [message, nothing, slider, download, record]
     inputs = [picture, method, refine]
-    task.input(lambda chosen: gr.Dropdown(**_methods(chosen)), task, method, api_visibility="private")
-    method.change(lambda name: _about(registry.card(name)), method, about, api_visibility="private")
+    task.input(lambda chosen: gr.Dropdown(**engine.method_choices(chosen)), task, method, api_visibility="private")
+    method.change(lambda name: _about(engine.card(name)), method, about, api_visibility="private")
     start.click(restore, inputs, outputs, concurrency_id="compute", concurrency_limit=1, api_visibility="private")
     examples.select(choose_example, None, [picture, task, method], api_visibility="private").then(
         restore, inputs, outputs, concurrency_id="compute", concurrency_limit=1, api_visibility="private"
     )
+    return method
 
 
 def example_pictures() -> list[tuple[Path, str]]:
@@ -106,11 +106,6 @@ def example_pictures() -> list[tuple[Path, str]]:
         for path in sorted((EXAMPLES / folder).iterdir())
         if is_picture_name(path.name)
     ]
-
-
-def _methods(task: str) -> dict:
-    cards = [registry.card(name) for name in registry.names(task)]
-    return {"choices": [(card.title, card.name) for card in cards], "value": cards[0].name}
 
 
 def _about(card: RestorerCard) -> str:
