@@ -1,0 +1,236 @@
+"""The loop: it lowers the loss, resumes exactly, refuses what does not fit, and spreads over processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from errors import HubError, SetError, UsageError
+from restorers.networks import create_embedded, entries
+from tests.training import toy_data
+from training import fit as loop
+from training.__main__ import main
+from training.fit import Options, Shares, fit, learning_rate, parameter_groups
+from training.logbook import read_rows
+from training.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = toy_data.write_nyu(tmp_path_factory.mktemp("data"))
+    toy_data.write_squeezenet(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def options(data, cache, output, **changes):
+    return Options(data=data, output=output, cache=cache, device="cpu", tensorboard=False, **changes)
+
+
+def losses(folder):
+    return [(row["step"], row["loss"], row.get("contrastive", "")) for row in read_rows(folder / "train.csv")]
+
+
+@pytest.fixture(scope="module")
+def straight(data, cache, tmp_path_factory):
+    """A run from start to end."""
+    folder = tmp_path_factory.mktemp("straight")
+    figures = fit(Recipe(**toy_data.recipe()), options(data, cache, folder))
+    return folder, figures
+
+
+def test_a_run_leaves_its_record(straight):
+    folder, figures = straight
+    assert [row["step"] for row in read_rows(folder / "train.csv")] == ["2", "4", "6", "8"]
+    row = read_rows(folder / "validation.csv")[0]
+    assert float(row["psnr"]) == pytest.approx(figures["psnr"], rel=1e-5)
+    assert (folder / "sheets" / "step-0000008.png").stat().st_size > 0
+    assert yaml.safe_load((folder / "recipe.yaml").read_text())["manifest"]["nyu_images.tar"]
+    assert all(value.dtype == torch.float16 for value in load_file(folder / "weights.safetensors").values())
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(straight, data, cache, tmp_path):
+    recipe = Recipe(**toy_data.recipe())
+    fit(recipe, options(data, cache, tmp_path, stop_after=5))
+    fit(recipe, options(data, cache, tmp_path, resume=True))
+    assert losses(tmp_path) == losses(straight[0])
+    once, twice = (load_file(folder / "weights.safetensors") for folder in (straight[0], tmp_path))
+    assert once.keys() == twice.keys()
+    assert all(torch.equal(once[key], twice[key]) for key in once)
+
+
+def test_rows_after_the_saved_state_are_dropped_on_resume(straight, data, cache, tmp_path):
+    """A kill without warning leaves rows that the saved state knows nothing about."""
+    recipe = Recipe(**toy_data.recipe())
+    fit(recipe, options(data, cache, tmp_path, stop_after=3))
+    with (tmp_path / "train.csv").open("a") as stream:
+        stream.write("4,0.1,9.0,9.0,9.0,0.1\n6,0.1,9")
+    fit(recipe, options(data, cache, tmp_path, resume=True))
+    assert losses(tmp_path) == losses(straight[0])
+
+
+def test_training_lowers_the_loss(data, cache, tmp_path):
+    changes = {"steps": 120, "validate_every": 120, "log_every": 20, "save_every": 120, "loss": {"l1": 1.0},
+               "validation": {"pairs": 1}}  # fmt: skip
+    fit(Recipe(**toy_data.recipe(**changes)), options(data, cache, tmp_path))
+    curve = [float(loss) for _, loss, _ in losses(tmp_path)]
+    assert curve[-1] < 0.75 * curve[0]
+
+
+def test_learning_rate_rises_then_follows_half_a_cosine():
+    recipe = Recipe(**toy_data.recipe(steps=110, warmup=10, learning_rate=1.0, final_learning_rate=0.2))
+    assert learning_rate(recipe, 0) == pytest.approx(0.1)
+    assert learning_rate(recipe, 9) == pytest.approx(1.0)
+    assert learning_rate(recipe, 60) == pytest.approx(0.6)
+    assert learning_rate(recipe, 110) == pytest.approx(0.2)
+
+
+def test_processes_share_a_batch_without_gaps_or_repeats():
+    whole = list(Shares(8, 3, 5, 0, 1))
+    parts = [list(Shares(8, 3, 5, rank, 4)) for rank in range(4)]
+    assert [sum((part[step] for part in parts), []) for step in range(2)] == whole == [
+        list(range(24, 32)), list(range(32, 40))
+    ]  # fmt: skip
+
+
+def test_only_matrices_decay():
+    layer = torch.nn.Linear(3, 2)
+    layer.weight._no_decay = False
+    marked = torch.nn.Parameter(torch.zeros(2, 2))
+    marked._no_decay = True
+    layer.extra = marked
+    decayed, free = parameter_groups(layer, 0.1)
+    assert [p is layer.weight for p in decayed["params"]] == [True]
+    assert len(free["params"]) == 2 and free["weight_decay"] == 0.0
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data, cache, tmp_path, monkeypatch):
+    def broken(self, batch):
+        value = next(self.parameters()).sum() * float("nan")
+        return {"loss": value, "l1": value}
+
+    monkeypatch.setattr("training.dehaze.DehazeTask.forward", broken)
+    with pytest.raises(HubError, match="no longer finite at step 2"):
+        fit(Recipe(**toy_data.recipe()), options(data, cache, tmp_path))
+
+
+def test_a_state_of_another_recipe_is_refused(straight, data, cache, tmp_path):
+    recipe = Recipe(**toy_data.recipe(seed=6))
+    (tmp_path / "state.pt").write_bytes((straight[0] / "state.pt").read_bytes())
+    with pytest.raises(UsageError, match="another recipe"):
+        fit(recipe, options(data, cache, tmp_path, resume=True))
+    (tmp_path / "state.pt").write_bytes(b"PK nonsense")
+    with pytest.raises(HubError, match="damaged"):
+        fit(recipe, options(data, cache, tmp_path, resume=True))
+
+
+def test_other_data_than_the_recipes_is_refused(data, cache, tmp_path):
+    recipe = Recipe(**toy_data.recipe(manifest={"nyu_images.tar": "0" * 64}))
+    with pytest.raises(SetError, match="not the file this recipe was written for"):
+        fit(recipe, options(data, cache, tmp_path))
+
+
+def test_fast_bf16_is_only_used_where_there_are_units_for_it(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert loop._has_fast_bf16(on_cpu=True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert not loop._has_fast_bf16(on_cpu=True)
+
+
+def command(recipe_path, data, cache, output, *more):
+    return [
+        sys.executable, "-m", "training", "fit", str(recipe_path), "--data", str(data), "--cache", str(cache),
+        "--output", str(output), "--device", "cpu", *more,
+    ]  # fmt: skip
+
+
+def test_sigterm_saves_the_state_and_the_run_resumes(straight, data, cache, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(Recipe(**toy_data.recipe(steps=5000, log_every=1)).to_yaml())
+    process = subprocess.Popen(command(path, data, cache, tmp_path / "run"), cwd=ROOT, stderr=subprocess.PIPE)
+    log = tmp_path / "run" / "train.csv"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and len(log.read_text().splitlines()) > 3):
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0, process.stderr.read()
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    assert state["step"] == int(read_rows(log)[-1]["step"]) >= 3
+
+
+def test_two_processes_equal_one_with_the_same_batch(straight, data, cache, tmp_path):
+    """Contrastive ratios of the whole batch included: they are means over all processes before the division."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(Recipe(**toy_data.recipe()).to_yaml())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = []
+    for rank in range(2):
+        environment = os.environ | {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        processes.append(
+            subprocess.Popen(
+                command(path, data, cache, tmp_path / "run"), cwd=ROOT, env=environment, stderr=subprocess.PIPE
+            )
+        )
+    for process in processes:
+        _, said = process.communicate(timeout=200)
+        assert process.returncode == 0, said.decode()
+    together = [float(loss) for _, loss, _ in losses(tmp_path / "run")]
+    alone = [float(loss) for _, loss, _ in losses(straight[0])]
+    assert together == pytest.approx(alone, abs=2e-6)
+    psnr = float(read_rows(tmp_path / "run" / "validation.csv")[0]["psnr"])
+    assert psnr == pytest.approx(straight[1]["psnr"], abs=1e-3)
+
+
+def test_evaluate_and_publish_make_an_embedded_method(straight, data, cache, tmp_path, capsys):
+    folder = straight[0]
+    with pytest.raises(HubError, match="evaluate"):
+        from training.publish import publish
+
+        publish(folder, tmp_path)
+    base = ["--data", str(data), "--cache", str(cache), "--device", "cpu", "--json"]
+    assert main(["evaluate", str(folder), *base]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["pairs"] == 20 and figures["input_psnr"] < 25
+    assert main(["publish", str(folder), "--assets", str(tmp_path), "--name", "toy-one"]) == 0
+    (card, factory), = entries(tmp_path)  # fmt: skip
+    assert card.name == "toy-one" and card.figures[0].value == round(figures["psnr"], 4)
+    model = factory()
+    assert sum(p.numel() for p in model.parameters()) == card.parameters
+    (tmp_path / "toy-one.safetensors").write_bytes(b"something else")
+    with pytest.raises(HubError, match="has changed since it was measured"):
+        create_embedded(card, {"architecture": "aecr_net"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["fit", "nothing.yaml", "--data", "."], "There is no recipe"),
+        (["fit", "training/recipes/aecr_net.yaml", "--data", ".", "--set", "sede=1"], "did you mean seed"),
+        (["fit", "training/recipes/aecr_net.yaml", "--data", ".", "--steps", "0"], "at least 1"),
+    ],
+)
+def test_unusable_arguments_exit_with_two(arguments, sentence, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(arguments) == 2
+    assert sentence in capsys.readouterr().err

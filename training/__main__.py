@@ -1,0 +1,175 @@
+"""Command line of training: ``python -m training fit | evaluate | publish``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from errors import HubError, UsageError
+
+EXAMPLES = """examples:
+  python -m training fit training/recipes/aecr_net.yaml --data ~/data --output runs/aecr_net --workers 8
+  python -m training fit training/recipes/aecr_net.yaml --data ~/data --output runs/aecr_net --resume
+  accelerate launch --num_processes 4 -m training fit training/recipes/aecr_net.yaml --data ~/data
+  python -m training evaluate runs/aecr_net --data ~/data
+  python -m training publish runs/aecr_net
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and option; made without importing torch."""
+    top = argparse.ArgumentParser(
+        prog="python -m training",
+        description="Train the embedded networks, or your own, and measure what came out.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    fit = commands.add_parser(
+        "fit",
+        help="train by a recipe",
+        description="Train by a recipe. The run's folder gets recipe.yaml, train.csv, validation.csv, sample sheets, "
+        "state.pt (to resume from) and weights.safetensors (half precision, moving average, traceable). SIGTERM and "
+        "Ctrl-C save the state first. Put 'accelerate launch' in front for several GPUs.",
+    )
+    fit.add_argument("recipe", type=Path, help="YAML file; training/recipes holds those of the embedded weights")
+    _data_options(fit)
+    fit.add_argument("--output", type=Path, metavar="RUN", help="folder of the run (default: runs/NAME)")
+    fit.add_argument("--steps", type=int, metavar="N", help="length of the run in place of the recipe's")
+    fit.add_argument("--stop-after", type=int, metavar="N", help="end after step N, without shortening the schedule")
+    fit.add_argument("--resume", action="store_true", help="go on from RUN/state.pt if it is there")
+    fit.add_argument("--workers", type=int, default=0, metavar="N", help="processes that draw samples (default 0)")
+    fit.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="replace an entry of the recipe, dots reach inside: --set loss.contrastive=0",
+    )
+    fit.set_defaults(execute=_fit)
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure a run's weights on all of its validation pairs",
+        description="Restore every validation pair with RUN/weights.safetensors as published, print mean PSNR and "
+        "SSIM (RGB, float, protocol dehaze-rgb) beside those of the input, and write RUN/evaluation.json and .csv.",
+    )
+    evaluate.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    _data_options(evaluate)
+    evaluate.add_argument("--limit", type=int, metavar="N", help="only N pairs, evenly spread")
+    evaluate.set_defaults(execute=_evaluate)
+
+    publish = commands.add_parser(
+        "publish",
+        help="put a run's weights among the embedded ones",
+        description="Copy RUN/weights.safetensors to assets/weights and write its description (architecture, sha256, "
+        "recipe, data, figures of RUN/evaluation.json), from which the method's card is made.",
+    )
+    publish.add_argument("run", type=Path, metavar="RUN", help="folder of a run that was evaluated")
+    publish.add_argument("--name", help="name of the method (default: the recipe's)")
+    publish.add_argument("--assets", type=Path, metavar="DIR", help="folder of embedded weights")
+    publish.set_defaults(execute=_publish)
+
+    for command in (fit, evaluate, publish):
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.add_argument("--json", action="store_true", help="print the result for machines")
+    return top
+
+
+def _data_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data", type=Path, required=True, metavar="ROOT", help="folder of the training data")
+    command.add_argument(
+        "--cache", type=Path, default=Path("var/training"), metavar="DIR", help="packed data (default: var/training)"
+    )
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to run")
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from training.fit import Options, fit
+    from training.recipe import load_recipe
+
+    changes: dict[str, Any] = dict(_setting(text) for text in arguments.set)
+    if arguments.steps is not None:
+        changes["steps"] = arguments.steps
+    recipe = load_recipe(arguments.recipe, changes)
+    output = arguments.output or Path("runs") / recipe.name
+    figures = fit(
+        recipe,
+        Options(
+            data=arguments.data,
+            output=output,
+            cache=arguments.cache,
+            resume=arguments.resume,
+            device=arguments.device,
+            workers=arguments.workers,
+            stop_after=arguments.stop_after,
+        ),
+    )
+    if figures:
+        _report(arguments.json, {"run": str(output), **figures}, f"{output}: {_means(figures)}")
+    else:
+        print(f"{output}: stopped with a saved state; go on with --resume", file=sys.stderr)
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from training.evaluate import evaluate
+
+    figures = evaluate(arguments.run, arguments.data, arguments.cache, device=arguments.device, limit=arguments.limit)
+    _report(arguments.json, figures, f"{figures['pairs']} pairs of {figures['dataset']}: {_means(figures)}")
+    return 0
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    from restorers.networks import WEIGHTS
+    from training.publish import publish
+
+    facts = publish(arguments.run, arguments.assets or WEIGHTS, name=arguments.name)
+    card = facts["card"]
+    _report(arguments.json, facts, f"{card['name']}: {card['weights']} sha256 {card['weights_sha256'][:12]}")
+    return 0
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set wants KEY=VALUE, got {text!r}.")
+    return key, yaml.safe_load(value)
+
+
+def _means(figures: dict[str, Any]) -> str:
+    return (
+        f"PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.4f} "
+        f"(input {figures['input_psnr']:.2f} dB, {figures['input_ssim']:.4f})"
+    )
+
+
+def _report(as_json: bool, record: dict[str, Any], line: str) -> None:
+    print(json.dumps(record) if as_json else line)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        Exit status: 0 done, 1 failed, 2 unusable arguments.
+    """
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.execute(arguments)
+    except HubError as error:
+        if arguments.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The dehazing task: hazy crops in, clear crops wanted; L1, contrastive regularisation, and what a recipe adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from errors import UnknownNameError
+from training.hazy_pairs import Source, open_source
+from training.losses.contrastive import ContrastiveRegularisation
+from training.losses.features import create_features
+from training.losses.frequency import spectrum_distance
+from training.recipe import Recipe
+from training.task import Pair, Task
+
+_LOSSES = ("l1", "contrastive", "spectrum", "features", "negatives", "positives_only", "floor")
+
+
+class DehazeTask(Task):
+    """Train a dehazer on pairs.
+
+    The recipe's tables:
+
+    - ``data``: ``crop`` in pixels, ``sources``: name (``nyu``, ``photographs``, ``folders``) to its options with a
+      ``share`` of the samples.
+    - ``loss``: weights ``l1``, ``contrastive``, ``spectrum``; for the contrastive term ``features`` (``vgg19``,
+      ``squeezenet``, ``clip``), ``negatives``, ``positives_only``, ``floor``.
+    - ``validation``: ``source``, ``pairs`` of the quick selection, and the source's own options.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        for key in recipe.loss:
+            if key not in _LOSSES:
+                raise UnknownNameError("loss option", key, _LOSSES)
+        self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in ("l1", "contrastive", "spectrum")}
+        self.sources: list[Source] = []
+        self.shares: list[float] = []
+        self._validation: Source | None = None
+        self._contrastive: list[ContrastiveRegularisation] = []  # in a list: frozen networks are no submodules
+
+    def prepare(self, root: Path, cache: Path) -> None:
+        """See :meth:`Task.prepare`."""
+        options = self.recipe.data["sources"]
+        wanted = dict(self.recipe.validation)
+        judge = wanted.pop("source", next(iter(options)))
+        opened: dict[str, Source] = {}
+        for name, table in options.items():
+            opened[name] = open_source(name, root, cache, table, wanted)
+            self.sources.append(opened[name])
+            self.shares.append(float(table.get("share", 1.0)))
+        self._validation = opened.get(judge) or open_source(judge, root, cache, {}, wanted)
+        if self.weights["contrastive"]:
+            loss = self.recipe.loss
+            self._contrastive = [
+                ContrastiveRegularisation(
+                    create_features(str(loss.get("features", "squeezenet")), root),
+                    negatives=int(loss.get("negatives", 1)),
+                    positives_only=bool(loss.get("positives_only", False)),
+                    floor=float(loss.get("floor", 0.0)),
+                )
+            ]
+
+    def sample(self, index: int) -> dict[str, Tensor]:
+        """See :meth:`Task.sample`."""
+        rng = np.random.default_rng((self.recipe.seed, index))
+        shares = np.array(self.shares) / sum(self.shares)
+        source = self.sources[int(rng.choice(len(self.sources), p=shares))]
+        hazy, clear = source.draw(int(self.recipe.data["crop"]), rng)
+        return {"hazy": hazy, "clear": clear}
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Task.forward`."""
+        hazy, clear = batch["hazy"], batch["clear"]
+        restored = self.model.enhance(hazy)
+        restored = restored.float()
+        losses = {"l1": (restored - clear).abs().mean()}
+        if self.weights["spectrum"]:
+            losses["spectrum"] = spectrum_distance(restored, clear)
+        if self._contrastive:
+            losses["contrastive"] = self._contrastive[0].to(restored.device)(restored, clear, hazy)
+        total = torch.stack([self.weights[key] * value for key, value in losses.items()]).sum()
+        return {"loss": total, **losses}
+
+    def validation(self, *, full: bool = False) -> Sequence[Pair]:
+        """See :meth:`Task.validation`."""
+        assert self._validation is not None, "prepare() comes first"
+        return self._validation.pairs(full=full)

@@ -1,0 +1,366 @@
+"""The training loop: one for every method, for a CPU, a GPU, or many by ``accelerate launch``.
+
+A step is: draw the samples with the step's numbers, forward, backward, clip, step, follow with the moving average.
+The learning rate is a function of the step alone and samples are functions of their number, so the saved state is
+small (weights, moving average, optimiser) and a resumed run repeats the uninterrupted one exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from errors import HubError, UsageError, WeightsError
+from images import write_picture
+from restorers.base import Restorer, flush_denormals
+from training.ema import Average
+from training.logbook import Logbook
+from training.recipe import Recipe, check_manifest
+from training.task import Pair, Task, create_task
+from training.validate import sample_sheet, validate
+from version import __version__
+
+
+@dataclass(frozen=True)
+class Options:
+    """What belongs to the machine and the moment, not to the recipe.
+
+    Attributes:
+        data: Folder of the training data.
+        output: Folder of the run.
+        cache: Folder for packed data, shared between runs.
+        resume: Go on from the saved state, if there is one.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        workers: Processes that draw samples; 0 draws in the training process.
+        tensorboard: Write TensorBoard events if it is installed.
+        stop_after: End, with a saved state, after this step of the recipe's schedule.
+    """
+
+    data: Path
+    output: Path
+    cache: Path = Path("var/training")
+    resume: bool = False
+    device: str = "auto"
+    workers: int = 0
+    tensorboard: bool = True
+    stop_after: int | None = None
+
+
+def fit(recipe: Recipe, options: Options) -> dict[str, float]:
+    """Train by a recipe.
+
+    Returns:
+        The last validation's means.
+
+    Raises:
+        HubError: The data is not there, the state does not fit, or the loss is no longer finite.
+    """
+    accelerator = start_accelerator(recipe, options.device)
+    recipe = check_manifest(recipe, options.data)
+    torch.manual_seed(recipe.seed)
+    task = create_task(recipe)
+    with accelerator.main_process_first():
+        task.prepare(options.data, options.cache)
+    options.output.mkdir(parents=True, exist_ok=True)
+    run = Run(recipe, options, accelerator, task)
+    if accelerator.is_main_process:
+        (options.output / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    return run.train()
+
+
+def start_accelerator(recipe: Recipe, device: str) -> Accelerator:
+    """Processes, device and autocast.
+
+    Raises:
+        UsageError: CUDA was asked for and is not there, or the batch does not divide among the processes.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("There is no CUDA device here; use --device cpu or auto.")
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    flush_denormals()
+    if not on_cpu:
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    precision = recipe.precision
+    if precision == "auto":
+        precision = "bf16" if _has_fast_bf16(on_cpu) else "fp32"
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if precision == "bf16" else "no")
+    if recipe.batch % accelerator.num_processes:
+        raise UsageError(
+            f"A batch of {recipe.batch} does not divide among {accelerator.num_processes} processes; "
+            "change one of the two."
+        )
+    return accelerator
+
+
+def _has_fast_bf16(on_cpu: bool) -> bool:
+    """Whether bfloat16 is computed by units made for it; emulated it is slower than single precision."""
+    if not on_cpu:
+        return torch.cuda.get_device_capability() >= (8, 0)
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Rate of step ``step`` (from 0): a linear rise over ``warmup`` steps, then half a cosine down to the end value."""
+    if step < recipe.warmup:
+        return recipe.learning_rate * (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
+    swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return recipe.final_learning_rate + (recipe.learning_rate - recipe.final_learning_rate) * swing
+
+
+class Samples(Dataset):
+    """The task's samples by number, as the loader wants them."""
+
+    def __init__(self, task: Task) -> None:
+        self.sample = task.sample
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return self.sample(index)
+
+
+class Shares:
+    """Numbers of the samples that one process sees, a list for each step from ``start`` on."""
+
+    def __init__(self, batch: int, start: int, stop: int, rank: int, processes: int) -> None:
+        self.batch, self.start, self.stop = batch, start, stop
+        self.size = batch // processes
+        self.offset = rank * self.size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self.start, self.stop):
+            first = step * self.batch + self.offset
+            yield list(range(first, first + self.size))
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class Run:
+    """A run in progress: networks, optimiser, step, log."""
+
+    def __init__(self, recipe: Recipe, options: Options, accelerator: Accelerator, task: Task) -> None:
+        self.recipe, self.options, self.accelerator, self.task = recipe, options, accelerator, task
+        self.device = accelerator.device
+        task.to(self.device)
+        if accelerator.device.type == "cpu":
+            task.to(memory_format=torch.channels_last)
+        self.average = Average(task.model, recipe.ema)
+        self.optimizer = torch.optim.AdamW(parameter_groups(task, recipe.weight_decay), lr=recipe.learning_rate)
+        self.step = 0
+        self.totals: dict[str, Tensor] = {}
+        self.stopping = False
+        self.pairs: list[Pair] = list(task.validation())
+        resumed = options.resume and self._load_state()
+        self.logbook = (
+            Logbook(options.output, self.step if resumed else None, options.tensorboard)
+            if accelerator.is_main_process
+            else None
+        )
+        self.network: nn.Module = accelerator.prepare(task)
+
+    def train(self) -> dict[str, float]:
+        """Run to the end of the recipe, to ``stop_after``, or to the first SIGTERM or Ctrl-C."""
+        recipe, accelerator = self.recipe, self.accelerator
+        stop = min(recipe.steps, self.options.stop_after or recipe.steps)
+        shares = Shares(recipe.batch, self.step, stop, accelerator.process_index, accelerator.num_processes)
+        loader = DataLoader(
+            Samples(self.task),
+            batch_sampler=shares,
+            num_workers=self.options.workers,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=self.options.workers > 0,
+        )
+        figures: dict[str, float] = {}
+        clock = time.perf_counter()
+        with self._signals():
+            for batch in loader:
+                self._take_step({key: value.to(self.device, non_blocking=True) for key, value in batch.items()})
+                last = self.step == stop or self._someone_stops()
+                if self.step % recipe.log_every == 0:
+                    clock = self._log(clock)
+                if self.step % recipe.validate_every == 0 or self.step == recipe.steps:
+                    figures = self._validate()
+                    clock = time.perf_counter()
+                if self.step % recipe.save_every == 0 or last:
+                    self._save_state()
+                if last:
+                    break
+        if self.logbook is not None:
+            self.logbook.close()
+        return figures
+
+    def _take_step(self, batch: dict[str, Tensor]) -> None:
+        rate = learning_rate(self.recipe, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        # Whatever draws inside the network (dropout, negatives) is a function of the step as well.
+        torch.manual_seed((self.recipe.seed << 32) + self.step)
+        self.network.train()
+        with self.accelerator.autocast():
+            losses = self.network(batch)
+        self.accelerator.backward(losses["loss"])
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.average.update(self.task.model, self.step)
+        for key, value in losses.items():
+            value = value.detach().float()
+            self.totals[key] = self.totals[key] + value if key in self.totals else value
+
+    def _log(self, clock: float) -> float:
+        count = self.recipe.log_every
+        keys = sorted(self.totals)
+        means = torch.stack([self.totals[key] for key in keys]) / count
+        means = self.accelerator.reduce(means, "mean").tolist()
+        self.totals = {}
+        now = time.perf_counter()
+        values = dict(zip(keys, means, strict=True))
+        if not math.isfinite(values["loss"]):
+            raise HubError(
+                f"The loss is no longer finite at step {self.step}; resume from the state in {self.options.output} "
+                "with a lower learning rate or a gradient clip."
+            )
+        if self.logbook is not None:
+            rate = learning_rate(self.recipe, self.step - 1)
+            seconds = (now - clock) / count
+            self.logbook.write(
+                "train", {"step": self.step, "learning_rate": rate, **values, "seconds_per_step": seconds}
+            )
+        return now
+
+    def _validate(self) -> dict[str, float]:
+        model = self.average.model
+        mine = list(enumerate(self.pairs))[self.accelerator.process_index :: self.accelerator.num_processes]
+        rows = gather_object([(index, validate(model, pair, self.device)) for index, pair in mine])
+        rows = [row for _, row in sorted(rows, key=lambda item: item[0])]
+        figures = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]} if rows else {}
+        if self.logbook is not None:
+            self.logbook.write("validation", {"step": self.step, "pairs": len(rows), **figures})
+            if self.recipe.sheet and self.pairs:
+                sheet = sample_sheet(model, self.pairs[: self.recipe.sheet], self.device)
+                write_picture(self.options.output / "sheets" / f"step-{self.step:07d}.png", sheet)
+            self._save_weights(figures)
+        return figures
+
+    def _save_weights(self, figures: dict[str, float]) -> None:
+        """The averaged weights, half precision, with everything needed to rebuild and trace them."""
+        write_weights(self.options.output / "weights.safetensors", self.average.model, self.recipe, self.step, figures)
+
+    def _save_state(self) -> None:
+        if self.accelerator.is_main_process:
+            state = {
+                "recipe": self.recipe.to_yaml(),
+                "step": self.step,
+                "task": self.task.state_dict(),
+                "average": self.average.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "totals": self.totals,
+            }
+            part = self.options.output / "state.pt.part"
+            torch.save(state, part)
+            os.replace(part, self.options.output / "state.pt")
+        self.accelerator.wait_for_everyone()
+
+    def _load_state(self) -> bool:
+        path = self.options.output / "state.pt"
+        if not path.exists():
+            return False
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+            raise WeightsError(f"{path} is damaged or cut off; start the run again without --resume.") from error
+        if state["recipe"] != self.recipe.to_yaml():
+            raise UsageError(
+                f"{self.options.output} was trained by another recipe; resume with its own recipe.yaml, "
+                "or choose another --output."
+            )
+        self.task.load_state_dict(state["task"])
+        self.average.model.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.totals = state["step"], state["totals"]
+        return True
+
+    def _someone_stops(self) -> bool:
+        """Whether a signal arrived here or, with several processes, anywhere: all have to stop at the same step.
+
+        Asking the others makes everyone wait, so it is done when a row of the log makes everyone wait anyway.
+        """
+        if self.accelerator.num_processes == 1:
+            return self.stopping
+        if self.step % self.recipe.log_every:
+            return False
+        flag = torch.tensor(float(self.stopping), device=self.device)
+        return bool(self.accelerator.reduce(flag, "sum") > 0)
+
+    def _signals(self) -> _Stopper:
+        return _Stopper(self)
+
+
+class _Stopper:
+    """While training, SIGTERM and Ctrl-C end the run after the current step, with a saved state."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.run.stopping = True
+
+        try:
+            self.before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        except ValueError:  # not the main thread: signals are somebody else's business
+            self.before = {}
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+def parameter_groups(task: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay matrices and kernels; leave biases, norms, scalars and whatever asks for it (``_no_decay``) alone."""
+    decayed, free = [], []
+    for parameter in task.parameters():
+        if parameter.requires_grad:
+            plain = parameter.ndim < 2 or getattr(parameter, "_no_decay", False)
+            (free if plain else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def write_weights(path: Path, model: Restorer, recipe: Recipe, step: int, figures: dict[str, float]) -> None:
+    """Write a network in half precision, whole or not at all."""
+    network = dict(recipe.network)
+    metadata = {
+        "architecture": str(network.pop("architecture")),
+        "config": json.dumps(network, sort_keys=True),
+        "recipe": replace(recipe, card={}).to_yaml(),
+        "step": str(step),
+        "figures": json.dumps(figures, sort_keys=True),
+        "code_version": __version__,
+    }
+    tensors = {
+        key: (value.half() if value.is_floating_point() else value).contiguous().cpu()
+        for key, value in model.state_dict().items()
+    }
+    part = path.with_name(path.name + ".part")
+    save_file(tensors, part, metadata)
+    os.replace(part, path)

@@ -1,0 +1,295 @@
+"""Hazy and clear pictures as pairs: RESIDE's recipe on NYU scenes, outdoor haze on photographs, or pairs from folders.
+
+A sample is a pure function of a seed and a number. Scenes and photographs are packed at full size into picture pools
+once (seconds to a minute) and map from disk afterwards; pairs in folders are decoded when they are drawn.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from errors import SetError, UnknownNameError, UsageError
+from eval.sets import open_set
+from training import data
+from training.degradations import camera, haze
+from training.degradations.depth import photograph_depth
+from training.recipe import file_sha256
+from training.task import Pair
+
+DEPTH_FIELDS = 4
+"""Depth fields drawn for each photograph when it is packed."""
+
+
+@dataclass(frozen=True)
+class HazeRange:
+    """What haze is drawn from. The defaults are RESIDE's indoor training set: even haze, white airlight.
+
+    Attributes:
+        beta: Scattering coefficient on depth divided by the scene's largest, uniform.
+        airlight: Brightness of the airlight, uniform.
+        tint: How far the airlight's channels may lie apart.
+        patchy: Share of pictures whose haze is uneven.
+        near: Haze in front of everything, as depth added to all of it, up to this; in a third of the pictures.
+        noise: Largest deviation of sensor noise, of 255.
+        jpeg: Share of pictures that were a JPEG file of quality 40 to 95.
+    """
+
+    beta: tuple[float, float] = (0.6, 1.8)
+    airlight: tuple[float, float] = (0.7, 1.0)
+    tint: float = 0.0
+    patchy: float = 0.0
+    near: float = 0.0
+    noise: float = 0.0
+    jpeg: float = 0.0
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> HazeRange:
+        """From a recipe's table.
+
+        Raises:
+            UnknownNameError: A key means nothing.
+        """
+        known = [f.name for f in fields_of(cls)]
+        for key in values:
+            if key not in known:
+                raise UnknownNameError("haze option", key, known)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+    def apply(self, clear: Tensor, depth: Tensor, generator: torch.Generator) -> Tensor:
+        """Lay haze on one picture.
+
+        Args:
+            clear: (1, 3, h, w) in [0, 1].
+            depth: (1, 1, h, w), over the scene's largest.
+            generator: Source of randomness.
+
+        Returns:
+            (1, 3, h, w) in [0, 1].
+        """
+
+        def chance(share: float) -> bool:
+            return bool(torch.rand(1, generator=generator) < share)
+
+        beta = haze.sample_uniform(1, *self.beta, generator)
+        airlight = haze.sample_airlight(1, generator, low=self.airlight[0], high=self.airlight[1], tint=self.tint)
+        if chance(0.33):
+            depth = depth + haze.sample_uniform(1, 0.0, self.near, generator)
+        if chance(self.patchy):
+            cells = float(haze.sample_uniform(1, 1.0, 4.0, generator))
+            noise = haze.fractal_noise(1, *depth.shape[-2:], generator, cells=cells)
+            depth = depth * haze.patchiness(noise, haze.sample_uniform(1, 0.4, 1.0, generator))
+        hazy = haze.scatter(clear, haze.transmission(depth, beta), airlight)
+        if self.noise:
+            sigma = haze.sample_uniform(1, 0.0, self.noise / 255, generator)
+            hazy = camera.gaussian_noise(hazy, sigma, generator)
+        if chance(self.jpeg):
+            hazy = camera.jpeg(hazy, [int(torch.randint(40, 96, (1,), generator=generator))])
+        return hazy.clamp(0, 1)
+
+
+class Source(ABC):
+    """Where samples come from."""
+
+    @abstractmethod
+    def draw(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """A hazy and a clear crop (3, crop, crop), turned and mirrored at random."""
+
+    @abstractmethod
+    def pairs(self, *, full: bool) -> list[Pair]:
+        """Validation pairs at full size."""
+
+
+class Scenes(Source):
+    """Pictures with depth in pools: NYU scenes (measured depth) or photographs (plausible depth).
+
+    Args:
+        kind: ``nyu`` or ``photographs``.
+        root: Folder of the tars.
+        cache: Folder for packed pools.
+        haze_range: What haze to draw in training.
+        validation: Options of the recipe's validation: ``haze`` (a table, or absent for the SOTS recipe), ``scenes``
+            and ``betas`` of the quick selection.
+        turns: Whether pictures may be turned by quarter turns; haze outdoors has an up and a down.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        root: Path,
+        cache: Path,
+        haze_range: HazeRange,
+        validation: Mapping[str, Any],
+        *,
+        turns: bool = True,
+    ) -> None:
+        self.kind, self.haze_range, self.turns = kind, haze_range, turns
+        self.options = dict(validation)
+        self.training = _open(kind, root, cache, validation=False)
+        self.held_out = _open(kind, root, cache, validation=True)
+        if not len(self.training[0]):
+            raise SetError(f"There are no training pictures for {kind!r} below {root}; check --data.")
+
+    def draw(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """See :meth:`Source.draw`."""
+        pictures, depths = self.training
+        index = int(rng.integers(len(pictures)))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        picture = pictures[index]
+        depth = _depth(depths, index, picture.shape[:2], rng)
+        top = int(rng.integers(max(picture.shape[0] - crop, 0) + 1))
+        left = int(rng.integers(max(picture.shape[1] - crop, 0) + 1))
+        window = (slice(top, top + crop), slice(left, left + crop))
+        clear = _as_tensor(picture[window])
+        hazy = self.haze_range.apply(clear, depth[..., window[0], window[1]], generator)
+        return _turned(hazy[0], clear[0], crop, self.turns, rng)
+
+    def pairs(self, *, full: bool) -> list[Pair]:
+        """All held-out pictures x ten betas, or the recipe's quick selection, every haze level about as often."""
+        count = len(self.held_out[0])
+        betas = haze.SOTS_BETAS if "haze" not in self.options else tuple(range(int(self.options.get("draws", 1))))
+        every = [(scene, beta) for scene in range(count) for beta in betas]
+        if not full:
+            wanted = min(int(self.options.get("pairs", 20)), len(every))
+            scenes = [round(i * count / wanted) % count for i in range(wanted)]
+            every = [(scene, betas[(3 * i) % len(betas)]) for i, scene in enumerate(scenes)]
+        return [Pair(f"{self.kind}-{scene:03d}-{level}", partial(self._pair, scene, level)) for scene, level in every]
+
+    def _pair(self, scene: int, level: float) -> tuple[Tensor, Tensor]:
+        pictures, depths = self.held_out
+        clear = _as_tensor(pictures[scene])
+        if "haze" not in self.options:
+            depth = torch.from_numpy(np.array(depths[scene]))[None, None].float()
+            hazy, clear, _ = haze.sots_pair(clear, depth, level)
+            return hazy, clear
+        rng = np.random.default_rng((977, scene, int(level)))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        depth = _depth(depths, scene, pictures[scene].shape[:2], rng)
+        return HazeRange.of(self.options["haze"]).apply(clear, depth, generator), clear
+
+
+class Folders(Source):
+    """Pairs of real pictures: two folders (RESIDE, Dense-Haze, NH-HAZE, your own) paired by name.
+
+    Args:
+        root: Data root.
+        options: ``hazy`` and ``clear`` folders below it, and ``validation_hazy``, ``validation_clear``.
+    """
+
+    def __init__(self, root: Path, options: Mapping[str, Any]) -> None:
+        for key in ("hazy", "clear", "validation_hazy", "validation_clear"):
+            if key not in options:
+                raise UsageError(f"The recipe's data source 'folders' needs {key!r}, a folder below --data.")
+        self.training = open_set(root / options["hazy"], root / options["clear"]).pairs
+        self.held_out = open_set(root / options["validation_hazy"], root / options["validation_clear"]).pairs
+        self.training = tuple(pair for pair in self.training if pair.reference is not None)
+        if not self.training:
+            raise SetError(f"No pictures of {options['hazy']} and {options['clear']} pair up by name; rename them.")
+
+    def draw(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """See :meth:`Source.draw`."""
+        hazy, clear = _read_pair(self.training[int(rng.integers(len(self.training)))])
+        top = int(rng.integers(max(hazy.shape[-2] - crop, 0) + 1))
+        left = int(rng.integers(max(hazy.shape[-1] - crop, 0) + 1))
+        window = (..., slice(top, top + crop), slice(left, left + crop))
+        return _turned(hazy[0][window], clear[0][window], crop, True, rng)
+
+    def pairs(self, *, full: bool) -> list[Pair]:
+        """All held-out pairs; they are few."""
+        return [Pair(pair.key, partial(_read_pair, pair)) for pair in self.held_out if pair.reference is not None]
+
+
+def open_source(
+    name: str, root: Path, cache: Path, options: Mapping[str, Any], validation: Mapping[str, Any]
+) -> Source:
+    """Open one of the recipe's sources.
+
+    Raises:
+        UnknownNameError: No such source.
+        SetError: Its files are missing.
+    """
+    if name == "folders":
+        return Folders(root, options)
+    if name in _PACKERS:
+        turns = bool(options.get("turns", name == "nyu"))
+        return Scenes(name, root, cache, HazeRange.of(options.get("haze", {})), validation, turns=turns)
+    raise UnknownNameError("data source", name, [*_PACKERS, "folders"])
+
+
+def _read_pair(pair: Any) -> tuple[Tensor, Tensor]:
+    """A pair from files; a reference with a border that the input lost (SOTS: ten pixels) is cropped to its centre."""
+    hazy, clear = pair.input.read().to_tensor(), pair.reference.read().to_tensor()
+    down, right = (clear.shape[i] - hazy.shape[i] for i in (2, 3))
+    if min(down, right) < 0:
+        raise SetError(f"{pair.input.name} is larger than its reference {pair.reference.name}; check the pair.")
+    top, left = down // 2, right // 2
+    return hazy, clear[..., top : top + hazy.shape[2], left : left + hazy.shape[3]]
+
+
+def _as_tensor(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float().div_(255)
+
+
+def _depth(depths: data.PicturePool, index: int, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
+    """Depth over the scene's largest at the picture's size (1, 1, H, W); one of several fields where there are more."""
+    field = np.array(depths[index])
+    if field.ndim == 3:
+        field = np.ascontiguousarray(field[..., int(rng.integers(field.shape[2]))])
+    raw = torch.from_numpy(field)[None, None].float()
+    raw = raw / raw.max().clamp_min(1)
+    return raw if raw.shape[-2:] == size else F.interpolate(raw, size, mode="bilinear", align_corners=False)
+
+
+def _turned(hazy: Tensor, clear: Tensor, crop: int, turns: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    both = torch.stack([hazy, clear])
+    if both.shape[-2] < crop or both.shape[-1] < crop:
+        raise SetError(f"A training picture is smaller than the crop of {crop} pixels; lower data.crop in the recipe.")
+    if rng.random() < 0.5:
+        both = both.flip(-1)
+    if turns:
+        both = both.rot90(int(rng.integers(4)), (-2, -1))
+    return both[0].contiguous(), both[1].contiguous()
+
+
+def _open(kind: str, root: Path, cache: Path, *, validation: bool) -> tuple[data.PicturePool, data.PicturePool]:
+    """Pictures and their depth, packed on first use; the packed files' names carry the tars' hashes."""
+    files, pack = _PACKERS[kind]
+    stamp = "-".join(file_sha256(root / name)[:8] for name in files)
+    part = "validation" if validation else "training"
+    stems = [cache / f"{kind}-full-{part}-{stamp}-{what}" for what in ("pictures", "depth")]
+    if not all(stem.with_suffix(".json").exists() for stem in stems):
+        pictures, depths = [], []
+        for picture, depth, facts in pack(root, validation):
+            pictures.append((picture, facts))
+            depths.append((depth, facts))
+        for stem, arrays in zip(stems, (pictures, depths), strict=True):
+            data.PicturePool.build(arrays).save(stem)
+    return data.PicturePool.open(stems[0]), data.PicturePool.open(stems[1])
+
+
+def _pack_nyu(root: Path, validation: bool) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, Any]]]:
+    for scene, picture, depth in data.nyu(root, validation=validation):
+        yield picture, depth, {"scene": scene}
+
+
+def _pack_photographs(root: Path, validation: bool) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, Any]]]:
+    rng = np.random.default_rng(31)
+    for name, picture in data.bsds(root, validation=validation):
+        fields = [(photograph_depth(picture, rng) * 255).round().astype(np.uint8) for _ in range(DEPTH_FIELDS)]
+        yield picture, np.dstack(fields), {"name": name}
+
+
+_PACKERS = {
+    "nyu": (("nyu_images.tar", "nyu_depth.tar"), _pack_nyu),
+    "photographs": (("bsds400.tar",), _pack_photographs),
+}

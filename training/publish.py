@@ -1,0 +1,75 @@
+"""Publish a run: its weights become an embedded method, with a description from which its card is made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from errors import WeightsError
+from restorers.base import count_parameters
+from restorers.networks import architecture, card_of, create_embedded
+from training.recipe import file_sha256, load_recipe
+
+LARGEST = 12_000_000
+"""Bytes that an embedded weight file may have."""
+
+
+def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, Any]:
+    """Copy the weights, write ``NAME.json``, and load the result once to be sure.
+
+    Args:
+        run: Folder of a run with ``evaluation.json``.
+        folder: Where embedded weights live.
+        name: Of the method; default: the recipe's.
+
+    Raises:
+        WeightsError: The run was not evaluated, its weights changed since, or they are too large.
+    """
+    weights, evaluation = run / "weights.safetensors", run / "evaluation.json"
+    if not weights.is_file() or not evaluation.is_file():
+        raise WeightsError(f"{run} has no measured weights; run 'python -m training evaluate {run} --data ROOT' first.")
+    recipe = load_recipe(run / "recipe.yaml")
+    figures = json.loads(evaluation.read_text(encoding="utf-8"))
+    digest = file_sha256(weights)
+    if figures["weights_sha256"] != digest:
+        raise WeightsError(f"{weights} changed after it was measured; run 'python -m training evaluate {run}' again.")
+    if weights.stat().st_size > LARGEST:
+        raise WeightsError(f"{weights} has {weights.stat().st_size / 1e6:.1f} MB; embedded files have at most 12 MB.")
+    name = name or recipe.name
+    options = dict(recipe.network)
+    arch = str(options.pop("architecture"))
+    with safe_open(weights, "pt") as file:
+        step = int(file.metadata()["step"])
+    command = f"python -m training evaluate {run.name}"
+    facts: dict[str, Any] = {
+        "architecture": arch,
+        "config": options,
+        "card": {
+            **{key: value for key, value in recipe.card.items() if key in ("title", "summary", "trained_on")},
+            "name": name,
+            "parameters": count_parameters(architecture(arch).load()(**options)),
+            "weights": f"{name}.safetensors",
+            "weights_sha256": digest,
+            "figures": [
+                {
+                    "dataset": f"{figures['dataset']} ({figures['pairs']} pairs)",
+                    "protocol": figures["protocol"],
+                    "metric": metric,
+                    "value": round(figures[metric], 4),
+                    "command": command,
+                }
+                for metric in ("psnr", "ssim")
+            ],
+        },
+        "steps": step,
+        "recipe": recipe.to_yaml(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(weights, folder / f"{name}.safetensors")
+    create_embedded(card_of(facts), facts, folder)
+    (folder / f"{name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return facts

@@ -1,0 +1,86 @@
+"""Task: what a training run learns, apart from how the loop runs.
+
+A task draws samples, computes losses, and offers validation pairs. Samples are pure functions of the recipe's seed
+and a running number, so a run that was killed, or that is spread over several processes, sees exactly the samples it
+would have seen otherwise.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from errors import UnknownNameError
+from restorers.base import Restorer
+from restorers.networks import architecture
+from training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture to restore and what it should become; made when it is needed.
+
+    Attributes:
+        name: For tables and messages.
+        make: Returns the input and the reference, each (1, 3, H, W) in [0, 1].
+    """
+
+    name: str
+    make: Callable[[], tuple[Tensor, Tensor]]
+
+
+class Task(nn.Module):
+    """Base of all tasks.
+
+    A subclass keeps whatever it trains as submodules and frozen networks elsewhere (in a list, say): every parameter
+    of the task is optimised, every buffer saved.
+
+    Attributes:
+        recipe: What to do.
+        model: The restorer that is trained, validated and kept.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        options = dict(recipe.network)
+        self.model: Restorer = architecture(options.pop("architecture")).load()(**options)
+
+    @abstractmethod
+    def prepare(self, root: Path, cache: Path) -> None:
+        """Open the data below ``root``, packing it into ``cache`` first if that was not done yet."""
+
+    @abstractmethod
+    def sample(self, index: int) -> dict[str, Tensor]:
+        """Sample number ``index``, without a batch dimension; a pure function of the recipe and the number."""
+
+    @abstractmethod
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses of a batch: scalars, of which ``loss`` is minimised and all are logged."""
+
+    @abstractmethod
+    def validation(self, *, full: bool = False) -> Sequence[Pair]:
+        """Pairs never trained on: a quick selection for the loop, or all of them."""
+
+
+_TASKS = {
+    "dehaze": ("training.dehaze", "DehazeTask"),
+    "scl_lle": ("training.scl_lle", "SclLleTask"),
+}
+
+
+def create_task(recipe: Recipe) -> Task:
+    """Build the task a recipe names; weights start from the recipe's seed if the caller has set it.
+
+    Raises:
+        UnknownNameError: No such task.
+    """
+    if recipe.task not in _TASKS:
+        raise UnknownNameError("training task", recipe.task, _TASKS)
+    module, name = _TASKS[recipe.task]
+    return getattr(import_module(module), name)(recipe)

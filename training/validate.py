@@ -1,0 +1,50 @@
+"""Validation: restore pairs, measure them with the project's own metrics, and lay samples side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from eval.metrics.psnr import psnr
+from eval.metrics.ssim import ssim
+from restorers.base import Restorer
+from training.task import Pair
+
+SHEET_HEIGHT = 240
+"""Rows of a sample sheet's pictures; larger pictures are reduced to it."""
+
+
+@torch.no_grad()
+def validate(model: Restorer, pair: Pair, device: torch.device) -> dict[str, float]:
+    """PSNR and SSIM of a restored pair and of its input: RGB, float, clamped, as the protocol ``dehaze-rgb`` says."""
+    degraded, reference = pair.make()
+    restored = model(degraded.to(device)).float().cpu()
+    scores = {}
+    for name, picture in (("", restored), ("input_", degraded)):
+        x, y = (t[0].permute(1, 2, 0).clamp(0, 1).numpy() for t in (picture, reference))
+        scores[f"{name}psnr"] = psnr(x, y, 1.0)
+        scores[f"{name}ssim"] = ssim(x, y, peak=1.0)
+    return scores
+
+
+@torch.no_grad()
+def sample_sheet(model: Restorer, pairs: Sequence[Pair], device: torch.device) -> Tensor:
+    """Rows of input, restored, reference; (3, H, W) in [0, 1]."""
+    rows = []
+    for pair in pairs:
+        degraded, reference = pair.make()
+        restored = model(degraded.to(device)).float().cpu()
+        rows.append(torch.cat([_reduced(t) for t in (degraded, restored, reference)], 3))
+    width = max(row.shape[3] for row in rows)
+    rows = [F.pad(row, (0, width - row.shape[3]), value=1.0) for row in rows]
+    return torch.cat(rows, 2)[0].clamp(0, 1)
+
+
+def _reduced(x: Tensor) -> Tensor:
+    if x.shape[2] <= SHEET_HEIGHT:
+        return x
+    size = (SHEET_HEIGHT, round(x.shape[3] * SHEET_HEIGHT / x.shape[2]))
+    return F.interpolate(x, size, mode="bilinear", antialias=True)
