@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from errors import HubError, MetricError
 from eval.alignment import PEAK, Aligned, align, cut
 from eval.metrics import registry
-from eval.metrics.niqe import niqe
+from eval.metrics.niqe import BLOCK, niqe
 from eval.metrics.niqe_model import NiqeModel, resolve_model
 from eval.metrics.psnr import psnr
 from eval.metrics.ssim import ssim
@@ -115,3 +117,17 @@ def _model(parameters: NiqeModel | str | Path | None, protocol: Protocol) -> Niq
     if isinstance(parameters, NiqeModel):
         return resolve_model(parameters, protocol.niqe)
     return _resolved(None if parameters is None else str(parameters), protocol.niqe)
+
+
+def warm_up() -> None:
+    """Compile the inner loops, if this machine has not yet: about ten seconds once, milliseconds ever after.
+
+    Call it at installation, or before a timing.
+    """
+    from eval.metrics.niqe_model import embedded_model
+    from eval.protocol import get
+
+    pixels = np.random.default_rng(0).integers(0, 256, (2, BLOCK, 2 * BLOCK, 3), dtype=np.uint8)
+    pair = Picture(pixels[0], "", "warm-up"), Picture(pixels[1], "", "warm-up")
+    for name in ("dehaze-rgb", "sr-y4"):
+        score(*pair, ("psnr", "ssim", "niqe"), get(name), niqe_parameters=embedded_model())

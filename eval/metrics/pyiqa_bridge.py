@@ -14,7 +14,7 @@ import re
 import threading
 from functools import lru_cache
 from importlib import metadata
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,9 +116,12 @@ def measure(
 
 @lru_cache(maxsize=1)
 def _configurations() -> dict[str, dict[str, Any]]:
-    with _LOCK, contextlib.redirect_stdout(io.StringIO()):
-        from pyiqa.default_model_configs import DEFAULT_CONFIGS
-    return dict(DEFAULT_CONFIGS)
+    """The package's table of metrics, read without running the package (whose import takes seconds)."""
+    folder = Path(find_spec("pyiqa").origin).parent
+    table = spec_from_file_location("_pyiqa_metrics", folder / "default_model_configs.py")
+    module = module_from_spec(table)
+    table.loader.exec_module(module)
+    return dict(module.DEFAULT_CONFIGS)
 
 
 @lru_cache(maxsize=4)
