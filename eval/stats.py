@@ -12,10 +12,9 @@ from itertools import combinations
 from string import ascii_letters
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 from scipy.stats import rankdata, wilcoxon
 
-RESAMPLES = 2_000
 SEED = 0
 LEVEL = 0.95
 ALPHA = 0.05
@@ -28,13 +27,19 @@ def mean(values: np.ndarray) -> float:
     return math.fsum(values) / len(values) if len(values) else math.nan
 
 
+def resamples_for(images: int) -> int:
+    """How many bootstrap sets to draw: 10,000, or what ten million drawn images allow, but never below 2,000."""
+    return min(10_000, max(2_000, 10_000_000 // images))
+
+
 def bootstrap_intervals(
     values: np.ndarray,
     *,
     level: float = LEVEL,
-    resamples: int = RESAMPLES,
+    resamples: int | None = None,
     seed: int = SEED,
     method: str = "bca",
+    expand: bool = True,
 ) -> np.ndarray:
     """Bootstrap confidence intervals for the mean of each column.
 
@@ -45,36 +50,44 @@ def bootstrap_intervals(
     (a generic jackknife is quadratic). The sums are taken over integers that float64 holds exactly, so no
     summation order can change a bit of the result.
 
+    Both intervals are too narrow for small sets: a bootstrap world of n images has a spread sqrt((n - 1) / n) too small
+    and does not know that it was estimated. `expand` moves the tail probabilities outwards by exactly these two
+    amounts, alpha/2 -> Phi(-sqrt(n / (n - 1)) t_(alpha/2, n-1)) (Hesterberg 2015, section 5.1); at n = 5 that raises
+    the coverage of a 95% interval from about 84% to 94%, at n = 500 it changes nothing that can be seen.
+
     Args:
         values: (n, k) finite numbers, one row an image, one column a method.
         level: Coverage asked for, in (0, 1).
-        resamples: Number of bootstrap sets.
+        resamples: Number of bootstrap sets; `resamples_for(n)` where None.
         seed: Seed of the draws; they depend on `seed`, `resamples` and n only.
         method: `"bca"` or `"percentile"`.
+        expand: Widen for small n, see above.
 
     Returns:
         (k, 2) lower and upper ends; NaN where n < 2.
 
     Example:
         >>> bootstrap_intervals(np.array([[1.0], [2.0], [3.0], [4.0]])).round(2).tolist()
-        [[1.5, 3.5]]
+        [[1.0, 4.0]]
     """
     values = np.asarray(values, dtype=np.float64)
     n, k = values.shape
     if n < 2 or k == 0:
         return np.full((k, 2), np.nan)
+    resamples = resamples or resamples_for(n)
     centre = np.array([mean(column) for column in values.T])
     deviations = values - centre
     units, step = _exact_units(deviations)
     sums = np.empty((resamples, k))
     for start, counts in _draws(n, resamples, seed):
         sums[start : start + len(counts)] = counts @ units
-    tails = np.tile([(1 - level) / 2, (1 + level) / 2], (k, 1))
+    reach = math.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 + level) / 2) if expand else ndtri((1 + level) / 2)
+    scores = np.tile([-reach, reach], (k, 1))
     if method == "bca":
-        tails = _bca_tails(tails, sums, deviations, units)
+        scores = _bca_scores(scores, sums, deviations, units)
     elif method != "percentile":
         raise ValueError(f"expected method 'bca' or 'percentile', got {method!r}")
-    ends = np.array([np.quantile(sums[:, j], tails[j]) for j in range(k)])
+    ends = np.array([np.quantile(sums[:, j], ndtr(scores[j])) for j in range(k)])
     return centre[:, None] + ends * step[:, None] / n
 
 
@@ -96,15 +109,16 @@ def _draws(n: int, resamples: int, seed: int) -> Iterator[tuple[int, np.ndarray]
         yield start, np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def _bca_tails(tails: np.ndarray, sums: np.ndarray, deviations: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """Move the tail probabilities by the bias z0 and the acceleration a (Efron 1987, equation 2.3)."""
+def _bca_scores(scores: np.ndarray, sums: np.ndarray, deviations: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Move the normal scores of the tails by the bias z0 and the acceleration a (Efron 1987, equation 2.3)."""
     observed = units.sum(axis=0)
-    below = (sums < observed).mean(axis=0) / 2 + (sums <= observed).mean(axis=0) / 2
+    slack = len(units)  # sums that differ by rounding only are equal
+    below = ((sums < observed - slack).mean(axis=0) + (sums <= observed + slack).mean(axis=0)) / 2
     bias = ndtri(np.clip(below, 1 / (len(sums) + 1), len(sums) / (len(sums) + 1)))[:, None]
     spread = (deviations**2).sum(axis=0) ** 1.5
     acceleration = (deviations**3).sum(axis=0) / (6 * np.where(spread > 0, spread, 1.0))
-    shifted = bias + ndtri(tails)
-    return ndtr(bias + shifted / (1 - acceleration[:, None] * shifted))
+    shifted = bias + scores
+    return bias + shifted / (1 - acceleration[:, None] * shifted)
 
 
 def differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:

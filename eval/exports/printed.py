@@ -89,8 +89,10 @@ def sentences(board: Leaderboard) -> list[str]:
         found.append(f"Implementations: {', '.join(variants)}.")
     found.append(f"Scores are means over images ({images(board)}).")
     if board.table[[f"{m}_low" for m in board.metrics]].notna().any(axis=None):
+        fewest = stats.resamples_for(max(int(board.table[f"{m}_n"].max()) or 1 for m in board.metrics))
         found.append(
-            f"Intervals: {board.level:.0%} BCa bootstrap over images, {stats.RESAMPLES:,} resamples, seed {stats.SEED}."
+            f"Intervals: {board.level:.0%} BCa bootstrap over images, expanded for small sets, "
+            f"{fewest:,} resamples, seed {stats.SEED}."
         )
     if any(board.groups.values()):
         found.append(

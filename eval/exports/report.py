@@ -45,7 +45,12 @@ def to_report(board: Leaderboard) -> str:
         "failures": [asdict(failure) for failure in board.failures],
         "notes": list(board.notes),
         "statistics": {
-            "interval": {"kind": "BCa", "level": board.level, "resamples": stats.RESAMPLES, "seed": stats.SEED},
+            "interval": {
+                "kind": "BCa bootstrap of the mean, expanded for small sets",
+                "level": board.level,
+                "resamples": {m: stats.resamples_for(max(1, int(board.table[f"{m}_n"].max()))) for m in board.metrics},
+                "seed": stats.SEED,
+            },
             "test": {"name": "Wilcoxon signed-rank, two-sided", "correction": "Holm", "alpha": stats.ALPHA},
         },
         "versions": {
