@@ -19,6 +19,7 @@ from restorers import registry
 from restorers.card import TASKS, RestorerCard
 from ui import html
 from ui.jobs import Jobs
+from ui.seen import Encodings
 from ui.session import Scratch, safe_stem
 from ui.settings import Settings
 
@@ -54,6 +55,7 @@ class Engine:
         self.settings = settings
         self.scratch = Scratch()
         self.jobs = Jobs(settings)
+        self.encodings = Encodings()
         self.store = Store(settings.rows)
         self._models: OrderedDict[str, Restorer] = OrderedDict()
         self._visiting: dict[str, RestorerCard] = {}

@@ -10,18 +10,18 @@ LABEL = 250
 ROW = 34
 
 
-def bars(rows: Sequence[tuple[str, float]], words: str, digits: int = 2) -> str:
-    """Horizontal bars of values in [0, 1], each with its number at the end.
+def bars(rows: Sequence[tuple[str, float, float]], words: str, digits: int = 2) -> str:
+    """Horizontal bars, each with its number at the end.
 
     Args:
-        rows: Name and value.
+        rows: Name, length in [0, 1], and the number to print.
         words: What the picture shows, for those who cannot see it.
         digits: Decimals of the numbers.
     """
     parts = []
-    for index, (name, value) in enumerate(rows):
+    for index, (name, share, value) in enumerate(rows):
         top = 6 + ROW * index
-        length = max(0.0, min(1.0, value)) * (WIDTH - LABEL - 60)
+        length = max(0.0, min(1.0, share)) * (WIDTH - LABEL - 60)
         shown = name if len(name) <= 36 else f"{name[:35]}…"
         parts.append(
             f'<text x="{LABEL - 12}" y="{top + 17}" text-anchor="end"><title>{escape(name)}</title>'

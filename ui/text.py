@@ -55,6 +55,10 @@ HAZE = (
     "How hazy does a vision–language model find a picture, and where? Write your own words: changing them re-scores at "
     "once, because the picture is encoded only once."
 )
+HAZE_COMPARE = (
+    "Upload labelled pictures and see which words separate them best. AUROC is the chance that a hazy picture scores "
+    "above a clear one; 0.5 is guessing."
+)
 HAZE_EMPTY = ("No picture yet", "Drop one or several pictures, or click an example.")
 
 MODELS = "What each method is, where it comes from, what it was trained on, and whether its weights are here."

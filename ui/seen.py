@@ -1,0 +1,138 @@
+"""Pictures as a vision-language model sees them, kept so that new words cost milliseconds, and drawn as overlays."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from errors import PromptError, SetError, UsageError
+from eval.layouts import list_any
+from images import Picture, read_picture
+
+if TYPE_CHECKING:
+    from priors.clip import ClipPrior
+    from priors.density import EncodedPicture
+    from priors.prompts import PromptSet
+
+KEPT_PICTURES = 48
+"""Encoded pictures kept in memory, of all visitors together; the one used longest ago goes first."""
+
+MOST_PICTURES = 24
+"""Pictures of one upload that are shown; a labelled set for comparing words may be larger."""
+
+MOST_LABELLED = 1000
+_NAME = re.compile(r"[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Words:
+    """A prompt set compared on labelled pictures.
+
+    Attributes:
+        name: Of the set.
+        auroc: How well it separates the two folders; 0.5 is chance.
+        accuracy: Share on the right side of a half.
+        hazy: Mean score of the hazy pictures.
+        clear: Mean score of the clear ones.
+    """
+
+    name: str
+    auroc: float
+    accuracy: float
+    hazy: float
+    clear: float
+
+
+class Encodings:
+    """Encoded pictures by model and content."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], EncodedPicture] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, picture: Picture, clip: str) -> EncodedPicture:
+        """The picture, encoded at most once."""
+        from priors.clip import load
+        from priors.density import encode_picture
+
+        key = (clip, picture.sha256)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = encode_picture(load(clip), picture)
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT_PICTURES:
+                self._kept.popitem(last=False)
+            return self._kept[key]
+
+
+def check_clip_name(name: str) -> str:
+    """A name of a CLIP that a visitor may give: never a path of this machine.
+
+    Raises:
+        UsageError: It is none of ``embedded``, ``hf-hub:ORG/NAME`` and ``ARCHITECTURE:TAG``.
+    """
+    scheme, colon, rest = name.strip().partition(":")
+    parts = rest.split("/")
+    plain = all(_NAME.fullmatch(part) and not part.startswith(".") for part in (scheme, *parts)) if colon else False
+    hub = plain and scheme == "hf-hub" and len(parts) == 2
+    tag = plain and scheme not in ("hf-hub", "local-dir") and len(parts) == 1 and not Path(rest).exists()
+    if name.strip() == "embedded" or hub or tag:
+        return name.strip()
+    raise UsageError(
+        f"{name!r} is no model that can be loaded here; give embedded, hf-hub:ORG/NAME, or ARCHITECTURE:TAG such as "
+        "ViT-B-32:laion2b_s34b_b79k."
+    )
+
+
+def overlay(picture: Picture, density: np.ndarray, opacity: float) -> np.ndarray:
+    """The picture with its density map on top.
+
+    Args:
+        picture: The picture.
+        density: Float32 (H, W) in [0, 1].
+        opacity: 0 shows the picture, 1 the map alone.
+
+    Returns:
+        Uint8 (H, W, 3).
+    """
+    import cv2
+
+    heat = cv2.applyColorMap(np.round(density * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    mixed = picture.to_float() * 255 * (1 - opacity) + heat.astype(np.float32) * opacity
+    return np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+
+
+def compare_words(prior: ClipPrior, archive: str | Path, sets: Sequence[PromptSet]) -> list[Words]:
+    """Rank prompt sets on a zip or folder with two folders in it, such as ``hazy`` and ``clear``; the best first.
+
+    Raises:
+        SetError: The zip does not say which pictures are hazy and which are clear, or holds too many.
+        PromptError: There is no prompt set.
+    """
+    from priors.density import encode_many, scores_of
+    from priors.evaluate import auroc
+
+    if not sets:
+        raise PromptError("There are no words to compare; tick at least one prompt set.")
+    listing = list_any(archive)
+    if not listing.inputs or not listing.other_side:
+        raise SetError("The zip must hold two folders of pictures, one called hazy and one called clear; rename them.")
+    sides = (listing.inputs, listing.other_side)
+    if sum(map(len, sides)) > MOST_LABELLED:
+        raise SetError(f"The zip holds more than {MOST_LABELLED} pictures; that many are not needed, take some out.")
+    features = [encode_many(prior, [read_picture(s.read_bytes(), name=s.name) for s in side]) for side in sides]
+    found = []
+    for prompts in sets:
+        hazy, clear = (scores_of(prior, side, prompts) for side in features)
+        labels = np.r_[np.ones(len(hazy), bool), np.zeros(len(clear), bool)]
+        right = (np.r_[hazy, clear] > 0.5) == labels
+        separation = auroc(np.r_[hazy, clear], labels)
+        found.append(Words(prompts.name, separation, float(right.mean()), float(hazy.mean()), float(clear.mean())))
+    return sorted(found, key=lambda words: -words.auroc)
