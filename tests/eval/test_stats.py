@@ -48,8 +48,8 @@ def test_bca_is_not_the_percentile_interval_on_skewed_data():
 def test_intervals_of_a_column_do_not_depend_on_its_neighbours():
     rng = np.random.default_rng(3)
     values = rng.gamma(2, 3, (501, 7))
-    together = stats.bootstrap_intervals(values)
-    alone = np.concatenate([stats.bootstrap_intervals(values[:, [j]]) for j in range(7)])
+    together = stats.bootstrap_intervals(values, resamples=500)
+    alone = np.concatenate([stats.bootstrap_intervals(values[:, [j]], resamples=500) for j in range(7)])
     assert np.array_equal(together, alone)
 
 
@@ -88,6 +88,19 @@ def test_wilcoxon_agrees_with_scipy_and_with_enumeration():
     assert stats.wilcoxon_p(difference, np.zeros(7)) == pytest.approx(np.mean([s >= observed for s in sums]))
 
 
+def test_wilcoxon_is_exact_with_ties_and_zeros():
+    """SciPy enumerates here (slowly, hence few values)."""
+    difference = np.array([1, -1, 2, 0, 3, -3, 3, 4.0, 5])
+    assert stats.wilcoxon_p(difference, np.zeros(9)) == pytest.approx(scipy_stats.wilcoxon(difference).pvalue)
+
+
+@pytest.mark.parametrize("images", [6, 13, 30, 50, 51, 200])
+def test_wilcoxon_agrees_with_scipy_without_ties(images):
+    rng = np.random.default_rng(images)
+    a, b = rng.normal(0.3, 1, images), rng.normal(size=images)
+    assert stats.wilcoxon_p(a, b) == pytest.approx(scipy_stats.wilcoxon(a, b).pvalue, rel=1e-9)
+
+
 def test_wilcoxon_needs_six_pairs_and_sees_no_difference_between_equals():
     assert math.isnan(stats.wilcoxon_p(FIXED[:5], FIXED[:5] + 1))
     assert stats.wilcoxon_p(FIXED[:6], FIXED[:6] + 1) == pytest.approx(2 / 2**6)
@@ -104,6 +117,7 @@ def test_infinite_scores_enter_as_the_largest_difference():
     assert stats.wilcoxon_p(np.full(8, math.inf), np.full(8, math.inf)) == 1.0
 
 
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_agrees_with_statsmodels(p_values):
     expected = multipletests(p_values, method="holm")[1]
