@@ -92,17 +92,49 @@ class Output:
     peak_mib: float | None = None
 
 
-def run_unit(unit: Unit, job: Job) -> Outcome:
-    """Score one picture with its methods."""
+Made = Output | HubError | None
+"""What came of making a picture ahead of time: the picture, the reason why there is none, or nothing to do."""
+
+
+def run_unit(unit: Unit, job: Job, made: Sequence[Made] = ()) -> Outcome:
+    """Score one picture with its methods.
+
+    Args:
+        unit: The picture and the methods.
+        job: What is the same for all.
+        made: What :func:`make_ahead` returned for this unit, where making and scoring happen in different places.
+    """
     rows: list[ScoreRow] = []
     found = failed = 0
     files = _Files(unit.pair)
-    for method, result in zip(unit.methods, unit.results, strict=True):
-        fresh = _run_method(files, method, result, job)
+    ahead = made or (None,) * len(unit.methods)
+    for method, result, output in zip(unit.methods, unit.results, ahead, strict=True):
+        fresh = _run_method(files, method, result, job, output)
         rows += fresh
         found += not fresh
         failed += any(row.error is not None for row in fresh)
     return Outcome(tuple(rows), found, failed)
+
+
+def make_ahead(unit: Unit, job: Job, picture: Picture | None = None) -> tuple[Made, ...]:
+    """Run the restorers of a unit without scoring.
+
+    Args:
+        unit: The picture and the methods.
+        job: What is the same for all.
+        picture: The input, if it has been decoded already.
+    """
+    files = _Files(unit.pair)
+    made: list[Made] = []
+    for method in unit.methods:
+        made.append(None)
+        if method.kind == "restorer":
+            try:
+                if _look_up(files, method, None, job)[2]:
+                    made[-1] = _restore(picture or files.picture(unit.pair.input), method, job)
+            except HubError as error:
+                made[-1] = ImageError(str(error))  # a plain error travels between processes
+    return tuple(made)
 
 
 class _Files:
@@ -131,26 +163,43 @@ class _Files:
         return self._pictures[source]
 
 
-def _run_method(files: _Files, method: Method, result: Source | None, job: Job) -> list[ScoreRow]:
+def _run_method(files: _Files, method: Method, result: Source | None, job: Job, made: Made = None) -> list[ScoreRow]:
     """Rows that the store does not have yet."""
-    pair, blank = files.pair, _blank(files, method, job)
+    blank = _blank(files, method, job)
     try:
-        source = _file_of(pair, method, result)
-        if method.kind == "restorer":
-            weights = _weights_of(method.model, job.device)
-            known = _known_rows(blank, job, weights_sha256=weights)
-            blank = replace(blank, weights_sha256=weights or "")
-        else:
-            known = _known_rows(blank, job, output_sha256=files.sha256(source))
-        todo = [name for name in job.metrics if name not in {row.metric for row in known}]
+        blank, known, todo = _look_up(files, method, result, job)
         if not todo:
             return _under_this_name(known, blank)
-        output = _restore(files.picture(pair.input), method, job) if source is None else Output(files.picture(source))
+        if isinstance(made, HubError):
+            raise made
+        output = made or _make(files, method, result, job)
     except HubError as error:
         return [replace(blank, error=str(error))]
     except MemoryError:
-        return [replace(blank, error=f"{pair.input.name} needs more memory than there is; make it smaller.")]
+        reason = f"{files.pair.input.name} needs more memory than there is; make it smaller."
+        return [replace(blank, error=reason)]
     return _measure(files, output, todo, blank, job) + _under_this_name(known, blank)
+
+
+def _look_up(
+    files: _Files, method: Method, result: Source | None, job: Job
+) -> tuple[ScoreRow, list[ScoreRow], list[str]]:
+    """A row to fill in, the rows that the store has, and the metrics that are to be computed."""
+    blank = _blank(files, method, job)
+    if method.kind == "restorer":
+        weights = _weights_of(method.model, job.device)
+        known = _known_rows(blank, job, weights_sha256=weights)
+        blank = replace(blank, weights_sha256=weights or "")
+    else:
+        known = _known_rows(blank, job, output_sha256=files.sha256(_file_of(files.pair, method, result)))
+    there = {row.metric for row in known}
+    return blank, known, [name for name in job.metrics if name not in there]
+
+
+def _make(files: _Files, method: Method, result: Source | None, job: Job) -> Output:
+    if method.kind == "restorer":
+        return _restore(files.picture(files.pair.input), method, job)
+    return Output(files.picture(_file_of(files.pair, method, result)))
 
 
 def _blank(files: _Files, method: Method, job: Job) -> ScoreRow:
@@ -169,11 +218,11 @@ def _blank(files: _Files, method: Method, job: Job) -> ScoreRow:
     )
 
 
-def _file_of(pair: Pair, method: Method, result: Source | None) -> Source | None:
-    """The file to score, or None where a restorer has to make it first."""
+def _file_of(pair: Pair, method: Method, result: Source | None) -> Source:
+    """The file to score, where it exists before the run."""
     if method.kind == "input":
         return pair.input
-    if method.kind == "results" and result is None:
+    if result is None:
         raise ImageError(f"The method {method.name!r} has no result for {pair.input.name}; add it.")
     return result
 
