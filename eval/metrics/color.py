@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from eval.metrics.psnr import frozen
+
 Y_WEIGHTS = (65.481 / 255.0, 128.553 / 255.0, 24.966 / 255.0)
 """BT.601 limited-range luma on a 0-255 scale (MATLAB's ``rgb2ycbcr``); the offset is 16."""
 
@@ -51,10 +53,12 @@ def matlab_grey(rgb: np.ndarray) -> np.ndarray:
     """
     from eval.metrics.kernels import rounded_weighted_sum
 
-    return rounded_weighted_sum(np.ascontiguousarray(rgb), *MATLAB_GREY_WEIGHTS)
+    return rounded_weighted_sum(frozen(np.ascontiguousarray(rgb)), *MATLAB_GREY_WEIGHTS)
 
 
 def _plane(rgb: np.ndarray, weights: tuple[float, float, float], offset: float) -> np.ndarray:
     from eval.metrics.kernels import weighted_sum
 
-    return weighted_sum(np.ascontiguousarray(rgb), *weights, offset)
+    if rgb.dtype != np.uint8:
+        rgb = rgb.astype(np.float64, copy=False)
+    return weighted_sum(frozen(np.ascontiguousarray(rgb)), *weights, offset)

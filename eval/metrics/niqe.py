@@ -15,6 +15,7 @@ import numpy as np
 
 from errors import MetricError
 from eval.metrics.color import matlab_grey
+from eval.metrics.psnr import frozen
 
 if TYPE_CHECKING:
     from eval.metrics.niqe_model import NiqeModel
@@ -111,6 +112,7 @@ def block_features(plane: np.ndarray) -> Blocks:
     """
     from eval.metrics.kernels import block_statistics, halve
 
+    plane = frozen(plane)
     blocks = (plane.shape[0] // BLOCK) * (plane.shape[1] // BLOCK)
     features, sharpness = [], []
     for scaled, side in ((plane.astype(np.float64), BLOCK), (halve(plane), BLOCK // 2)):

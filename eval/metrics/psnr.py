@@ -44,10 +44,9 @@ def squared_error(output: np.ndarray, reference: np.ndarray) -> tuple[float, int
     check_pair(output, reference)
     from eval.metrics.kernels import squared_error_floats, squared_error_integers
 
-    columns = output[0].size
-    x, y = (np.ascontiguousarray(a).reshape(len(output), columns) for a in (output, reference))
-    small = all(a.dtype in (np.uint8, np.uint16) for a in (x, y))
-    total = float(squared_error_integers(x, y) if small else squared_error_floats(x, y))
+    x, y = rows(output), rows(reference)
+    integers = x.dtype == y.dtype and x.dtype in (np.uint8, np.uint16)
+    total = float(squared_error_integers(x, y) if integers else squared_error_floats(x, y))
     if not math.isfinite(total):
         raise MetricError("The picture holds samples that are not finite (NaN or infinite); it has no PSNR.")
     return total, output.size
@@ -56,6 +55,23 @@ def squared_error(output: np.ndarray, reference: np.ndarray) -> tuple[float, int
 def psnr_from_sums(total: float, count: int, peak: float = 255.0) -> float:
     """Decibels from a sum of squared differences over ``count`` samples."""
     return math.inf if total == 0.0 else 10.0 * math.log10(peak * peak * count / total)
+
+
+def rows(image: np.ndarray) -> np.ndarray:
+    """A picture as the compiled loops take it: ``(H, W * C)``, contiguous, read-only, unsigned integers or float64.
+
+    One layout and few types, because every combination is compiled separately.
+    """
+    if image.dtype not in (np.uint8, np.uint16):
+        image = image.astype(np.float64, copy=False)
+    return frozen(np.ascontiguousarray(image).reshape(len(image), -1))
+
+
+def frozen(array: np.ndarray) -> np.ndarray:
+    """A read-only view."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def check_pair(output: np.ndarray, reference: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from errors import MetricError
-from eval.metrics.psnr import check_pair
+from eval.metrics.psnr import check_pair, rows
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,14 @@ def ssim_sums(
     channels = output.shape[2] if output.ndim == 3 else 1
     radius = window.size // 2
     padding = radius if window.border == "zero" else 0
-    rows, columns = height + 2 * (padding - radius), width + 2 * (padding - radius)
-    if rows < 1 or columns < 1:
+    down, across = height + 2 * (padding - radius), width + 2 * (padding - radius)
+    if min(down, across) < 1:
         raise MetricError(f"SSIM looks through {window.size}x{window.size} windows; {width}x{height} is too small.")
     from eval.metrics.kernels import ssim_sum, ssim_sum_wide
 
     total = (ssim_sum if window.size <= 11 else ssim_sum_wide)(
-        *(np.ascontiguousarray(a).reshape(height, width * channels) for a in (output, reference)),
+        rows(output),
+        rows(reference),
         channels,
         _kernel_weights(window),
         padding,
@@ -121,7 +122,7 @@ def ssim_sums(
     )
     if not math.isfinite(total):
         raise MetricError("The picture holds samples that are not finite (NaN or infinite); it has no SSIM.")
-    return float(total), rows * columns * channels
+    return float(total), down * across * channels
 
 
 @lru_cache(maxsize=32)
