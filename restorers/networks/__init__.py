@@ -59,6 +59,7 @@ _ARCHITECTURES = (
     Architecture("aecr_net", "restorers.networks.aecr_net", "AecrNet", official=True),
     Architecture("scl_lle", "restorers.networks.scl_lle", "SclLle"),
     Architecture("ptg_rm", "restorers.networks.ptg_rm", "PtgRm"),
+    Architecture("crl_sr", "restorers.networks.crl_sr", "CrlSr"),
 )
 
 

@@ -1,0 +1,188 @@
+"""CRL-SR's task: enlarge pictures of many degradations, with two contrastive losses over positions.
+
+``L = |I_s - I_h| + l_bc L_bc + l_nce L_srnce + l_rec |D_rec(E_f(I_h)) - I_h|``. The paper's weights, layers and data
+are not published; what is chosen here, and why, is in docs/methods/crl_sr.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from errors import SetError, UnknownNameError
+from images import read_picture
+from restorers.networks.crl_sr import CrlSr
+from training import data
+from training.crl_parts import DetailRemover, FeatureExtractor, ProjectionHead, Reconstructor
+from training.degradations import blind_sr
+from training.degradations.kernels import gaussian_kernel
+from training.losses.info_nce import TEMPERATURE, bidirectional, channels_as_vectors, conditional, sample_positions
+from training.recipe import Recipe
+from training.task import Pair, Task
+
+_TERMS = ("l1", "bidirectional", "conditional", "reconstruction")
+_OPTIONS = ("positions", "temperature", "vectors", "both_anchors", "detach_condition", "extractor")
+
+
+class CrlSrTask(Task):
+    """Train CRL-SR.
+
+    The recipe's tables:
+
+    - ``data``: ``patch`` of the small picture in pixels; ``mix``, see ``blind_sr.draw``; ``reduce``, the largest
+      factor by which a photograph is reduced before it is cropped (1 leaves it alone).
+    - ``loss``: weights ``l1``, ``bidirectional``, ``conditional``, ``reconstruction``; ``positions`` M;
+      ``temperature``; ``vectors``: ``spatial`` or ``channel``; ``both_anchors``; ``detach_condition`` (default: yes);
+      ``extractor``: ``joint`` lets E_f learn from L_srnce and L_rec, ``reconstruction`` from L_rec alone.
+    - ``validation``: ``set`` (``set5`` beside the other data, or ``photographs``), ``degradation`` (``bicubic``,
+      ``isotropic``, ``mode4``), ``pairs``.
+    """
+
+    model: CrlSr
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        for key in recipe.loss:
+            if key not in _TERMS + _OPTIONS:
+                raise UnknownNameError("loss option", key, _TERMS + _OPTIONS)
+        self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in _TERMS}
+        scale, width = self.model.scale, self.model.remover.head.out_channels
+        spatial = recipe.loss.get("vectors", "spatial") == "spatial"
+        if self.weights["bidirectional"]:
+            self.detail_remover = DetailRemover(width, len(self.model.remover.body), scale)
+            if spatial:
+                self.low_head, self.high_head = ProjectionHead(width), ProjectionHead(width)
+        if self.weights["conditional"] or self.weights["reconstruction"]:
+            self.extractor = FeatureExtractor(width, scale)
+        if self.weights["conditional"] and spatial:
+            self.feature_head, self.condition_head = ProjectionHead(width), ProjectionHead(width)
+        if self.weights["reconstruction"]:
+            self.reconstructor = Reconstructor(width, scale)
+        self._pool: data.PicturePool | None = None
+        self._root = Path()
+
+    def prepare(self, root: Path, cache: Path) -> None:
+        """See :meth:`Task.prepare`."""
+        self._root = root
+        stem = cache / "photographs-full"
+        if not stem.with_suffix(".json").exists():
+            data.PicturePool.build((picture, {"name": name}) for name, picture in data.bsds(root)).save(stem)
+        self._pool = data.PicturePool.open(stem)
+
+    def sample(self, index: int) -> dict[str, Tensor]:
+        """See :meth:`Task.sample`."""
+        assert self._pool is not None, "prepare() comes first"
+        rng = np.random.default_rng((self.recipe.seed, index))
+        scale, options = self.model.scale, self.recipe.data
+        side = int(options["patch"]) * scale
+        picture = self._pool[int(rng.integers(len(self._pool)))]
+        short = min(picture.shape[:2])
+        reduced = max(side, round(short / rng.uniform(1.0, float(options.get("reduce", 1.0)))))
+        picture = data.reduce_picture(picture, reduced)
+        top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
+        crop = np.rot90(picture[top : top + side, left : left + side], int(rng.integers(4)))
+        crop = crop[:, ::-1] if rng.random() < 0.5 else crop
+        high = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1).float() / 255
+        low = blind_sr.draw(high[None], scale, rng, dict(options["mix"]))[0]
+        return {"low": low, "high": high}
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Task.forward`."""
+        low, high = batch["low"], batch["high"]
+        embedding, restored = self.model.parts(low)
+        losses = {"l1": (restored.float() - high).abs().mean()}
+        if self.weights["bidirectional"]:
+            vectors = self._vectors([embedding, self.detail_remover(high)], ("low_head", "high_head"))
+            losses["bidirectional"] = bidirectional(*vectors, temperature=self._temperature)
+        if self.weights["conditional"]:
+            losses["conditional"] = self._conditional(embedding, restored, high)
+        if self.weights["reconstruction"]:
+            losses["reconstruction"] = (self.reconstructor(self.extractor(high)).float() - high).abs().mean()
+        total = torch.stack([self.weights[key] * value for key, value in losses.items()]).sum()
+        return {"loss": total, **losses}
+
+    @property
+    def _temperature(self) -> float:
+        return float(self.recipe.loss.get("temperature", TEMPERATURE))
+
+    def _conditional(self, embedding: Tensor, restored: Tensor, high: Tensor) -> Tensor:
+        loss = self.recipe.loss
+        condition = embedding.detach() if loss.get("detach_condition", True) else embedding
+        pictures = torch.cat((restored, high))
+        if loss.get("extractor", "joint") == "reconstruction":
+            # Gradients pass through E_f to the result and leave E_f itself alone.
+            frozen = {name: parameter.detach() for name, parameter in self.extractor.named_parameters()}
+            features = functional_call(self.extractor, frozen, (pictures,))
+        else:
+            features = self.extractor(pictures)
+        maps = [*features.chunk(2), condition]
+        vectors = self._vectors(maps, ("feature_head", "feature_head", "condition_head"))
+        return conditional(*vectors, temperature=self._temperature, both_anchors=bool(loss.get("both_anchors", False)))
+
+    def _vectors(self, maps: list[Tensor], heads: tuple[str, ...]) -> list[Tensor]:
+        if self.recipe.loss.get("vectors", "spatial") == "channel":
+            return [F.normalize(v.float(), dim=-1) for v in channels_as_vectors(maps)]
+        # The loop seeds torch with the step, so the draw is a function of the step as well.
+        generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        sampled = sample_positions(maps, int(self.recipe.loss.get("positions", 256)), generator)
+        return [getattr(self, head)(v).float() for head, v in zip(heads, sampled, strict=True)]
+
+    def validation(self, *, full: bool = False) -> Sequence[Pair]:
+        """Pictures that were never trained on, degraded as the recipe says."""
+        options = self.recipe.validation
+        degrade = degradation(str(options.get("degradation", "bicubic")), self.model.scale)
+        if options.get("set", "photographs") == "set5":
+            pairs = [Pair(name, partial(_degraded, picture, self.model.scale, degrade)) for name, picture in
+                     set5(self._root)]  # fmt: skip
+        else:
+            pairs = [
+                Pair(name, partial(_degraded, picture, self.model.scale, degrade))
+                for name, picture in data.bsds(self._root, validation=True)
+            ]
+        return pairs if full else pairs[: int(options.get("pairs", len(pairs)))]
+
+
+def degradation(name: str, scale: int) -> Callable[[Tensor], Tensor]:
+    """A fixed degradation for validation.
+
+    Args:
+        name: ``bicubic``; ``isotropicS`` with the kernel's deviation S in pixels (``isotropic2.4``); ``modeK``,
+            MANet's spatially variant mode K.
+        scale: How many times smaller.
+
+    Raises:
+        UnknownNameError: Something else.
+    """
+    if name == "bicubic":
+        return partial(blind_sr.bicubic, scale=scale)
+    if name.startswith("isotropic"):
+        kernel = gaussian_kernel(blind_sr.WINDOW, float(name.removeprefix("isotropic")) ** 2)
+        return partial(blind_sr.blurred_bicubic, scale=scale, kernels=kernel)
+    if name.startswith("mode"):
+        return partial(blind_sr.spatially_variant, scale=scale, mode=int(name.removeprefix("mode")))
+    raise UnknownNameError("degradation", name, ("bicubic", "isotropic2.4", "mode4"))
+
+
+def set5(root: Path) -> list[tuple[str, np.ndarray]]:
+    """The five high-resolution test pictures below ``root / "set5"``; for validation only.
+
+    Raises:
+        SetError: They are not there.
+    """
+    files = sorted((root / "set5").glob("*_HR.png"))
+    if not files:
+        raise SetError(f"There are no Set5 pictures in {root / 'set5'}; validate on photographs instead.")
+    return [(file.stem.removesuffix("_HR"), read_picture(file).pixels) for file in files]
+
+
+def _degraded(picture: np.ndarray, scale: int, degrade: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    height, width = (side - side % scale for side in picture.shape[:2])
+    high = torch.from_numpy(picture[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255
+    return degrade(high), high
