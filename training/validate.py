@@ -23,7 +23,7 @@ def validate(model: Restorer, pair: Pair, device: torch.device) -> dict[str, flo
     degraded, reference = pair.make()
     restored = model(degraded.to(device)).float().cpu()
     scores = {}
-    for name, picture in (("", restored), ("input_", degraded)):
+    for name, picture in (("", restored), ("input_", _enlarged(degraded, reference))):
         x, y = (t[0].permute(1, 2, 0).clamp(0, 1).numpy() for t in (picture, reference))
         scores[f"{name}psnr"] = psnr(x, y, 1.0)
         scores[f"{name}ssim"] = ssim(x, y, peak=1.0)
@@ -37,10 +37,17 @@ def sample_sheet(model: Restorer, pairs: Sequence[Pair], device: torch.device) -
     for pair in pairs:
         degraded, reference = pair.make()
         restored = model(degraded.to(device)).float().cpu()
-        rows.append(torch.cat([_reduced(t) for t in (degraded, restored, reference)], 3))
+        rows.append(torch.cat([_reduced(t) for t in (_enlarged(degraded, reference), restored, reference)], 3))
     width = max(row.shape[3] for row in rows)
     rows = [F.pad(row, (0, width - row.shape[3]), value=1.0) for row in rows]
     return torch.cat(rows, 2)[0].clamp(0, 1)
+
+
+def _enlarged(degraded: Tensor, reference: Tensor) -> Tensor:
+    """The input of super-resolution at the size of its result, by bicubic interpolation; others as they are."""
+    if degraded.shape == reference.shape:
+        return degraded
+    return F.interpolate(degraded, reference.shape[-2:], mode="bicubic", align_corners=False).clamp(0, 1)
 
 
 def _reduced(x: Tensor) -> Tensor:
