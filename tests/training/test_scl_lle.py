@@ -14,7 +14,7 @@ from training.losses.semantic import IGNORED
 from training.recipe import Recipe
 from training.scl_lle import SclLleTask, exposure_groups, pseudo_pairs
 
-LEVELS = (20, 40, 118, 220)
+LEVELS = (20, 38, 118, 220)
 SCENES = 18
 """Fifteen are held out for validation, three are left to train on."""
 
@@ -72,7 +72,7 @@ def batch_of(task, count=4):
 
 
 def test_groups_by_luma():
-    groups = exposure_groups([5, 20, 44, 55, 118, 150, 200])
+    groups = exposure_groups([5, 20, 39, 55, 118, 150, 200])
     assert {name: list(members) for name, members in groups.items()} == {
         "dark": [1, 2],
         "normal": [4],
