@@ -12,8 +12,9 @@ from ui.settings import Settings, from_environment
 def make_page(engine: Engine) -> gr.Blocks:
     """The whole page; nothing runs until it is launched."""
     with gr.Blocks(title=text.NAME, analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        api.offer(engine)
         gr.HTML(theme.header(text.NAME, text.LINE))
-        with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             with gr.Tab("Restore", id="restore"):
                 method = restore.build(engine)
             with gr.Tab("Haze", id="haze"):
@@ -26,7 +27,6 @@ def make_page(engine: Engine) -> gr.Blocks:
                 diagnose.build(engine)
             with gr.Tab("Models", id="models"):
                 models.build(engine, method, methods)
-        api.offer(engine)
 
         def forget(request: gr.Request) -> None:
             engine.scratch.forget(request)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from errors import PromptError
 from ui.engine import Engine
 from ui.evaluate import place_sets, submit
 from ui.jobs import JobState
@@ -161,3 +162,15 @@ def huge_png(side: int = 40_000) -> bytes:
     stream.write(chunk(b"IDAT", zlib.compress(b"\0" * 65536)))
     stream.write(chunk(b"IEND", b""))
     return stream.getvalue()
+
+
+@pytest.fixture(scope="session")
+def embedded_clip() -> str:
+    """The embedded model's name; where its weights are not installed, tests that need it are skipped."""
+    from priors.sources import manifest
+
+    try:
+        manifest()
+    except PromptError as error:
+        pytest.skip(str(error))
+    return "embedded"

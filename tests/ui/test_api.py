@@ -1,0 +1,108 @@
+"""The doors for programs: their contract, their values, and what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from eval.protocol import get
+from eval.scoring import score
+from images import read_picture
+from restorers import registry
+from tests.ui.conftest import hazy, noise_picture, png
+
+
+@pytest.fixture(scope="module")
+def client(server) -> Client:
+    return Client(server.url, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("pair")
+    clear = noise_picture(5)
+    paths = folder / "output.png", folder / "clear.png"
+    for path, pixels in zip(paths, (hazy(clear), clear), strict=True):
+        path.write_bytes(png(pixels))
+    return paths
+
+
+def test_the_endpoints_are_these_and_no_others(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    contract = {
+        name: [(p["parameter_name"], p["python_type"]["type"], p["parameter_has_default"]) for p in info["parameters"]]
+        for name, info in endpoints.items()
+    }
+    assert contract == {
+        "/restore": [("image", "filepath", False), ("method", "str", True)],
+        "/score": [
+            ("output", "filepath", False),
+            ("reference", "None | filepath", True),
+            ("metrics", "list[str]", True),
+            ("protocol", "str", True),
+        ],
+        "/methods": [],
+        "/protocols": [],
+    }
+
+
+def test_restore_gives_the_pixels_of_the_pipeline(client: Client, pair) -> None:
+    from restorers.hub import load
+    from restorers.pipeline import restore
+
+    result = client.predict(handle_file(pair[0]), "dark_channel", api_name="/restore")
+    expected = restore(load("dark_channel"), read_picture(pair[0])).pixels
+    np.testing.assert_array_equal(read_picture(result).pixels, expected)
+
+
+def test_score_gives_the_values_of_the_scorer(client: Client, pair) -> None:
+    rows = client.predict(handle_file(pair[0]), handle_file(pair[1]), ["psnr", "ssim"], "dehaze-ffa", api_name="/score")
+    expected = score(read_picture(pair[0]), read_picture(pair[1]), ["psnr", "ssim"], get("dehaze-ffa"))
+    assert [row["value"] for row in rows] == [one.value for one in expected]
+    assert {row["protocol_hash"] for row in rows} == {get("dehaze-ffa").hash}
+
+
+def test_equal_pictures_have_infinite_psnr(client: Client, pair) -> None:
+    rows = client.predict(handle_file(pair[1]), handle_file(pair[1]), ["psnr"], api_name="/score")
+    assert rows[0]["value"] == "inf"
+
+
+def test_lists(client: Client) -> None:
+    assert [entry["name"] for entry in client.predict(api_name="/methods")] == registry.names()
+    assert "dehaze-rgb" in {entry["name"] for entry in client.predict(api_name="/protocols")}
+
+
+def test_an_unknown_method_is_one_sentence_with_the_nearest_names(client: Client, pair) -> None:
+    with pytest.raises(AppError, match="did you mean dark_channel"):
+        client.predict(handle_file(pair[0]), "dark_chanel", api_name="/restore")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "/etc/passwd",
+        {"path": "/etc/passwd"},
+        {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
+        {"url": "file:///etc/passwd", "path": "", "meta": {"_type": "gradio.FileData"}},
+    ],
+)
+def test_no_endpoint_reads_a_path_of_the_server(server, payload: object) -> None:
+    with httpx.Client(base_url=server.url, timeout=60) as http:
+        started = http.post("/gradio_api/call/restore", json={"data": [payload, "dark_channel"]})
+        if started.status_code != 200:
+            return
+        with http.stream("GET", f"/gradio_api/call/restore/{started.json()['event_id']}") as stream:
+            said = "".join(stream.iter_text())
+    assert "event: error" in said
+    assert "root:" not in said
+
+
+def test_files_of_the_server_are_not_served(server) -> None:
+    job = server.engine.settings.rows
+    for path in ("/etc/passwd", str(job), str(Path(__file__))):
+        assert httpx.get(f"{server.url}/gradio_api/file={path}").status_code in (403, 404)

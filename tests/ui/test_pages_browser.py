@@ -1,0 +1,123 @@
+"""Every tab does its work in a real browser."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from images import read_picture
+from tests.ui.conftest import hazy, noise_picture, png
+
+pytestmark = pytest.mark.browser
+
+
+def test_an_example_is_restored_with_one_click_and_downloads_without_loss(tab, server, tmp_path: Path) -> None:
+    from restorers.hub import load
+    from restorers.pipeline import restore
+    from ui.restore import example_pictures
+
+    page = tab("Restore")
+    page.locator("#restore-examples button").nth(2).click()
+    page.locator("#restore-record dl").wait_for()
+    with page.expect_download() as caught:
+        page.click("#restore-download")
+    target = tmp_path / caught.value.suggested_filename
+    caught.value.save_as(target)
+    source = example_pictures()[2][0]
+    assert target.name == f"{source.stem}-dark_channel.png"
+    expected = restore(load("dark_channel"), read_picture(source)).pixels
+    np.testing.assert_array_equal(read_picture(target).pixels, expected)
+    assert "pixels taken as they are" in page.inner_text("#restore-record")
+
+
+def test_an_upload_is_read_by_our_reader_and_said_what_was_done(tab, tmp_path: Path) -> None:
+    from PIL import Image
+
+    path = tmp_path / "tilted.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(hazy(noise_picture(3))).save(path, exif=exif, quality=95)
+    page = tab("Restore")
+    page.locator("#restore-picture input[type=file]").set_input_files(path)
+    page.locator("#restore-picture img").wait_for()
+    page.click("#restore-start")
+    page.locator("#restore-record dl").wait_for()
+    assert "EXIF orientation applied" in page.inner_text("#restore-record")
+    assert "96 × 112" in page.inner_text("#restore-record")
+
+
+def test_a_text_file_called_jpg_is_one_sentence_and_the_last_result_stays(tab, tmp_path: Path) -> None:
+    words = tmp_path / "words.jpg"
+    words.write_text("these are words")
+    page = tab("Restore")
+    page.locator("#restore-examples button").first.click()
+    page.locator("#restore-record dl").wait_for()
+    page.locator("#restore-picture button[aria-label='Remove Image']").click()
+    page.locator("#restore-picture input[type=file]").set_input_files(words)
+    page.wait_for_timeout(500)
+    page.click("#restore-start")
+    page.get_by_role("alert").get_by_text("words.jpg is not a picture").wait_for()
+    assert page.locator("#restore-record dl").is_visible()
+
+
+def test_a_pair_is_explained(tab) -> None:
+    page = tab("Diagnose")
+    page.click("#diagnose-example")
+    page.locator("#diagnose-result table").nth(1).wait_for()
+    said = page.inner_text("#diagnose-result")
+    assert "lowlight-gtmean" in said
+    assert "Y of YCbCr in place of RGB" in said
+
+
+def test_every_method_has_its_card_and_a_path_is_no_model(tab) -> None:
+    from restorers import registry
+
+    page = tab("Models")
+    page.locator("#model-cards article").first.wait_for()
+    assert page.locator("#model-cards article").count() == len(registry.names())
+    page.fill("#model-id input, #model-id textarea", "../etc/passwd")
+    page.click("#model-load")
+    page.locator("#model-said [role=alert]").wait_for()
+    assert "There is no method called" in page.inner_text("#model-said")
+
+
+def test_haze_changes_with_the_words(tab, embedded_clip: str) -> None:
+    page = tab("Haze")
+    page.click("#haze-example")
+    page.locator("#haze-table tbody tr").nth(7).wait_for()
+    page.locator("#haze-map img").wait_for()
+    before = page.inner_text("#haze-table")
+    yes, no = (page.input_value(f"{box} textarea") for box in ("#haze-yes", "#haze-no"))
+    page.fill("#haze-yes textarea", no)
+    page.fill("#haze-no textarea", yes)
+    page.wait_for_function("before => document.querySelector('#haze-table').innerText !== before", arg=before)
+    page.fill("#haze-yes textarea", "")
+    page.locator("#haze-said").get_by_text("Both boxes need at least one line").wait_for()
+    assert page.locator("#haze-table tbody tr").count() == 8
+
+
+def test_words_are_compared_on_a_labelled_zip(tab, embedded_clip: str, tmp_path: Path) -> None:
+    path = tmp_path / "labelled.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(4):
+            archive.writestr(f"hazy/{i}.png", png(hazy(noise_picture(i))))
+            archive.writestr(f"clear/{i}.png", png(noise_picture(i)))
+    page = tab("Haze")
+    page.locator("#haze-labelled input[type=file]").set_input_files(path)
+    page.get_by_text("labelled.zip").first.wait_for()
+    page.click("#haze-compare")
+    page.locator("#haze-ranking tbody tr").first.wait_for()
+
+
+def test_a_phone_sees_no_sideways_scroll(browser, server) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(server.url)
+    for name in ("Restore", "Evaluate"):
+        page.get_by_role("tab", name=name, exact=True).click()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 392
+    context.close()
