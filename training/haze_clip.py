@@ -7,8 +7,8 @@ Three losses on one forward pass (all with CLIP's own convention, ``softmax(logi
 * pairs: for every degradation, random words for it against random words for its absence must classify the pictures;
 * dense: the value-path patch features, compared with haze words against clear words, must give the true ``1 - t``.
 
-The text tower has CLIP's whole vocabulary but a narrow width; the embeddings of tokens that no training caption can
-contain are zero and stay zero, so unknown words are neutral.
+The text tower is narrow and has CLIP's whole vocabulary; the embeddings of tokens that no training caption can contain
+are zero, so unknown words are neutral, and are not even held in memory while training.
 
 Run: ``python -m training.haze_clip training/recipes/haze_clip.yaml --data ROOT --output RUN`` (resumes by itself).
 """
@@ -68,28 +68,43 @@ class Recipe:
 
 
 class Words:
-    """Token ids of texts, cached, cut to the longest text of a call."""
+    """Token ids of texts in a compact vocabulary: only tokens that training can reach have a row.
+
+    Row 0 is zero and stands for every other token, the unknown noun and padding; the order of open_clip's ids is
+    kept, so the end token is still the largest and pooling by argmax works. ``expand`` gives back the full table.
+    """
 
     def __init__(self, context_length: int) -> None:
         self.tokenize = open_clip.SimpleTokenizer(context_length=context_length)
+        unknown = set(self.tokenize.encode(captions.UNKNOWN))
+        reached = {self.tokenize.sot_token_id, self.tokenize.eot_token_id}
+        for text in captions.training_texts():
+            reached.update(self.tokenize.encode(text))
+        self.reached = sorted(reached - unknown)
+        self.row = {token: row for row, token in enumerate(self.reached, start=1)}
         self.cache: dict[str, list[int]] = {}
 
+    def __len__(self) -> int:
+        return len(self.reached) + 1
+
     def __call__(self, texts: list[str]) -> Tensor:
-        """(len(texts), longest) token ids, zero-padded after the end token."""
+        """(len(texts), longest) compact ids, zero-padded after the end token."""
         for text in texts:
             if text not in self.cache:
                 row = self.tokenize([text])[0].tolist()
-                self.cache[text] = row[: row.index(self.tokenize.eot_token_id) + 1]
+                row = row[: row.index(self.tokenize.eot_token_id) + 1]
+                self.cache[text] = [self.row.get(token, 0) for token in row]
         rows = [self.cache[text] for text in texts]
         ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
         return ids
 
-    def reachable(self) -> Tensor:
-        """Token ids that training captions can contain; the unknown noun's are not among them."""
-        ids = {i for text in captions.training_texts() for i in self([text])[0].tolist()}
-        return torch.tensor(sorted(ids - set(self.tokenize.encode(captions.UNKNOWN))))
+    def expand(self, table: Tensor) -> Tensor:
+        """From compact rows to open_clip's whole vocabulary; unreached tokens are zero."""
+        full = table.new_zeros(self.tokenize.vocab_size, table.shape[1])
+        full[torch.tensor(self.reached)] = table[1:]
+        return full
 
 
 def encode_text(model: nn.Module, ids: Tensor) -> Tensor:
@@ -107,14 +122,14 @@ def normalise(pixels: Tensor) -> Tensor:
     return (pixels - mean) / std
 
 
-def build_model(config: dict) -> nn.Module:
-    """A fresh model of an open_clip configuration, with zero embeddings for tokens that training cannot reach."""
-    model = open_clip.model.CLIP(**config)
-    keep = torch.zeros(model.vocab_size, 1)
-    keep[Words(model.context_length).reachable()] = 1.0
+def build_model(config: dict, words: Words) -> nn.Module:
+    """A fresh model of an open_clip configuration over the compact vocabulary, row 0 zero and frozen."""
+    model = open_clip.model.CLIP(**{**config, "text_cfg": {**config["text_cfg"], "vocab_size": len(words)}})
     with torch.no_grad():
-        model.token_embedding.weight.mul_(keep)
-    model.token_embedding.weight.register_hook(lambda gradient: gradient * keep.to(gradient))
+        model.token_embedding.weight[0] = 0.0
+    keep = torch.ones(len(words), 1)
+    keep[0] = 0.0
+    model.token_embedding.weight.register_hook(lambda gradient: gradient * keep)
     return model
 
 
@@ -124,8 +139,8 @@ class Task:
     def __init__(self, recipe: Recipe, root: Path, cache: Path) -> None:
         self.recipe = recipe
         torch.manual_seed(recipe.seed)
-        self.model = build_model(recipe.model)
-        self.words = Words(self.model.context_length)
+        self.words = Words(recipe.model["text_cfg"]["context_length"])
+        self.model = build_model(recipe.model, self.words)
         self.sampler = Sampler(open_pools(root, cache, validation=False), recipe.seed)
         self.root, self.cache = root, cache
 

@@ -1,0 +1,274 @@
+"""How hazy is a picture, and where: a score, a map, and re-scoring in milliseconds when the words change.
+
+Score: ``softmax(logit_scale * cos)`` over the positive and the negative end of a prompt set, CLIP-IQA's convention
+(Wang, Chan, Loy, AAAI 2023). Map: the same per place, by two routes that can be fused.
+
+* dense: patch features of a single pass (``priors.dense``) on grids that follow the picture's shape;
+* tiles: overlapping crops, each through the whole tower; slow, but works with any image tower.
+
+Maps are averaged as logits, enlarged bilinearly, and given the picture's edges by a guided filter.
+Encoding the picture is the expensive part and knows nothing of the words, so it happens once (``EncodedPicture``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from errors import PromptError
+from guided_filter import guided_filter
+from images import Picture
+from priors.prompts import PromptSet, end_features, prompt_features
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from priors.clip import ClipPrior
+
+MAXIMUM_SIDE = 1024
+"""Pictures are reduced to this long side before encoding; towers look at a few hundred pixels anyway."""
+
+FINE_SCALE = 2
+"""The second grid of the automatic dense route is this much finer than the first."""
+
+TILE_FRACTION = 0.5
+"""Side of a tile as a share of the picture's short side, in the fused route of models without a dense read-out."""
+
+_EDGE_EPSILON = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceFeatures:
+    """Features at places of a picture on a regular grid.
+
+    Attributes:
+        features: (D,h,w) normalised.
+        weight: share in the fused map.
+        margins: where the first row's and the first column's centre lie, as shares of height and width; None is half
+            a cell. Tiles overlap, so their centres stay farther from the border.
+    """
+
+    features: Tensor
+    weight: float = 1.0
+    margins: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedPicture:
+    """A picture as a prior sees it; scoring it under other words costs milliseconds.
+
+    Attributes:
+        prior: the model that encoded it.
+        feature: (D,) normalised, of the whole picture.
+        places: one or several grids of place features; empty if no map was asked for.
+        guide: (H,W,3) float32 in [0,1] at full size, for the edges of the map.
+        name: of the picture.
+    """
+
+    prior: ClipPrior
+    feature: Tensor
+    places: tuple[PlaceFeatures, ...]
+    guide: np.ndarray | None
+    name: str = ""
+
+    def score(self, prompts: PromptSet) -> float:
+        """Probability of the positive end, 0 to 1."""
+        positive, negative = end_features(self.prior, prompts)
+        logit = self.prior.logit_scale * (self.feature @ (positive - negative))
+        return float(torch.sigmoid(logit))
+
+    def similarities(self, prompts: PromptSet) -> list[tuple[str, str, float]]:
+        """(end, text, cosine) for every prompt, positives first: what bars are drawn from."""
+        positive, negative = prompt_features(self.prior, prompts)
+        rows = [("positive", t, c) for t, c in zip(prompts.positives, (positive @ self.feature).tolist(), strict=True)]
+        rows += [("negative", t, c) for t, c in zip(prompts.negatives, (negative @ self.feature).tolist(), strict=True)]
+        return rows
+
+    def coarse_map(self, prompts: PromptSet) -> np.ndarray:
+        """float32 (h,w) in [0,1] on the finest grid that was encoded, before enlarging."""
+        if not self.places:
+            raise PromptError(f"{self.name or 'The picture'} was encoded for scoring only; encode it with maps=True.")
+        positive, negative = end_features(self.prior, prompts)
+        direction = self.prior.logit_scale * (positive - negative)
+        finest = max((p.features.shape[-2:] for p in self.places), key=lambda s: s[0] * s[1])
+        total = np.zeros(finest, np.float32)
+        for place in self.places:
+            logits = torch.einsum("dhw,d->hw", place.features, direction).cpu().numpy()
+            total += place.weight * _enlarge(logits, finest, place.margins)
+        total /= sum(place.weight for place in self.places)
+        return 1 / (1 + np.exp(-total))
+
+    def map(self, prompts: PromptSet, *, refine: bool = True) -> np.ndarray:
+        """Haze density at every pixel.
+
+        Args:
+            prompts: the words.
+            refine: follow the picture's edges (guided filter); False is the bilinear enlargement.
+
+        Returns:
+            float32 (H,W) in [0,1], 1 the densest.
+        """
+        coarse = self.coarse_map(prompts)
+        height, width = self.guide.shape[:2]
+        density = _enlarge(coarse, (height, width))
+        if refine:
+            radius = max(2, round(max(height / coarse.shape[0], width / coarse.shape[1])))
+            density = guided_filter(self.guide, density, radius, _EDGE_EPSILON, subsample=max(1, radius // 6))
+        return np.clip(density, 0.0, 1.0)
+
+
+def encode_picture(
+    prior: ClipPrior,
+    picture: Picture | Tensor,
+    *,
+    maps: bool = True,
+    grid: str | int = "auto",
+    route: str = "auto",
+) -> EncodedPicture:
+    """Encode a picture once, for any number of prompt sets.
+
+    Args:
+        prior: from ``priors.clip.load``.
+        picture: a Picture or a (1,3,H,W) tensor in [0,1].
+        maps: also encode places; False is faster and allows scores only.
+        grid: "auto" is the model's native grid and one twice as fine; a number is patches along the short side.
+        route: "dense", "tiles", "both", or "auto": dense where the model has it, otherwise tiles.
+
+    Raises:
+        PromptError: the dense route on a model without patch features, or a grid out of range.
+    """
+    full = picture.to_tensor() if isinstance(picture, Picture) else picture
+    name = picture.name if isinstance(picture, Picture) else ""
+    batch = reduce_batch(full)
+    with torch.inference_mode():
+        feature = prior.encode_image(batch)[0]
+        places = _places(prior, batch, grid, route) if maps else ()
+    guide = np.ascontiguousarray(full[0].permute(1, 2, 0).cpu().numpy()) if maps else None
+    return EncodedPicture(prior, feature, places, guide, name)
+
+
+def encode_many(prior: ClipPrior, pictures: Sequence[Picture], *, batch_size: int = 16) -> Tensor:
+    """(N,D) features for scores only; pictures of one size are encoded together."""
+    features: list[Tensor | None] = [None] * len(pictures)
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, picture in enumerate(pictures):
+        groups.setdefault(picture.pixels.shape[:2], []).append(index)
+    with torch.inference_mode():
+        for members in groups.values():
+            for start in range(0, len(members), batch_size):
+                chunk = members[start : start + batch_size]
+                batch = torch.cat([reduce_batch(pictures[i].to_tensor()) for i in chunk])
+                for i, feature in zip(chunk, prior.encode_image(batch), strict=True):
+                    features[i] = feature
+    return torch.stack(features)
+
+
+def scores_of(prior: ClipPrior, features: Tensor, prompts: PromptSet) -> np.ndarray:
+    """(N,) probabilities of the positive end for features of ``encode_many``."""
+    positive, negative = end_features(prior, prompts)
+    return torch.sigmoid(prior.logit_scale * (features @ (positive - negative))).cpu().numpy()
+
+
+def score(prior: ClipPrior, picture: Picture | Tensor | EncodedPicture, prompts: PromptSet) -> float:
+    """Probability of the positive end of a prompt set, 0 to 1."""
+    if not isinstance(picture, EncodedPicture):
+        picture = encode_picture(prior, picture, maps=False)
+    return picture.score(prompts)
+
+
+def haze_map(
+    prior: ClipPrior,
+    picture: Picture | Tensor | EncodedPicture,
+    prompts: PromptSet,
+    *,
+    grid: str | int = "auto",
+    route: str = "auto",
+) -> np.ndarray:
+    """Density of the positive end at every pixel: float32 (H,W) in [0,1]."""
+    if not isinstance(picture, EncodedPicture):
+        picture = encode_picture(prior, picture, grid=grid, route=route)
+    return picture.map(prompts)
+
+
+def _places(prior: ClipPrior, batch: Tensor, grid: str | int, route: str) -> tuple[PlaceFeatures, ...]:
+    if route not in ("auto", "dense", "tiles", "both"):
+        raise PromptError(f"There is no route {route!r} to a density map; auto, dense, tiles and both exist.")
+    dense_route = route in ("dense", "both") or (route == "auto" and prior.patch_size is not None)
+    places = []
+    if dense_route:
+        places += [PlaceFeatures(prior.encode_patches(batch, g)[0]) for g in _grids(prior, batch, grid)]
+    if not dense_route or route == "both":
+        places.append(tile_features(prior, batch, weight=0.5 if dense_route else 1.0))
+    return tuple(places)
+
+
+def _grids(prior: ClipPrior, batch: Tensor, grid: str | int) -> list[tuple[int, int]]:
+    size = batch.shape[-2:]
+    if grid != "auto":
+        try:
+            return [prior.grid_for(*size, short=int(grid))]
+        except ValueError:
+            raise PromptError(f"A grid is 'auto' or a number of patches, not {grid!r}.") from None
+    native = prior.grid_for(*size)
+    finer = prior.grid_for(*size, short=min(native) * FINE_SCALE)
+    # A grid finer than the picture's own pixels invents nothing; a small picture gets the native grid only.
+    return [native, finer] if min(size) >= min(finer) * prior.patch_size / 2 else [native]
+
+
+def tile_features(
+    prior: ClipPrior, batch: Tensor, *, fraction: float = TILE_FRACTION, batch_size: int = 16, weight: float = 1.0
+) -> PlaceFeatures:
+    """Features of overlapping square crops, stride half a crop.
+
+    Args:
+        prior: any CLIP.
+        batch: (1,3,H,W) in [0,1].
+        fraction: side of a crop as a share of the short side.
+        batch_size: crops that go through the tower together.
+        weight: share in a fused map.
+
+    Returns:
+        One feature per crop, in reading order.
+    """
+    height, width = batch.shape[-2:]
+    side = max(16, min(height, width, round(min(height, width) * fraction)))
+    stride = max(1, side // 2)
+    tops, lefts = _starts(height, side, stride), _starts(width, side, stride)
+    crops = [batch[0, :, top : top + side, left : left + side] for top in tops for left in lefts]
+    features = [prior.encode_image(torch.stack(crops[i : i + batch_size])) for i in range(0, len(crops), batch_size)]
+    grid = torch.cat(features).T.unflatten(1, (len(tops), len(lefts)))
+    return PlaceFeatures(grid, weight, (side / 2 / height, side / 2 / width))
+
+
+def _starts(length: int, side: int, stride: int) -> list[int]:
+    """Evenly spread starts that cover 0 to ``length``."""
+    count = max(1, -(-(length - side) // stride) + 1)
+    return [round(i * (length - side) / max(1, count - 1)) for i in range(count)]
+
+
+def reduce_batch(batch: Tensor) -> Tensor:
+    """Area-average (N,3,H,W) to at most ``MAXIMUM_SIDE`` pixels on the long side."""
+    height, width = batch.shape[-2:]
+    scale = MAXIMUM_SIDE / max(height, width)
+    if scale >= 1:
+        return batch
+    size = (max(16, round(height * scale)), max(16, round(width * scale)))
+    return torch.nn.functional.interpolate(batch, size, mode="area")
+
+
+def _enlarge(values: np.ndarray, size: tuple[int, int], margins: tuple[float, float] | None = None) -> np.ndarray:
+    """Bilinear enlargement of values whose outermost centres lie ``margins`` inside; beyond them the border repeats."""
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    if margins is None:
+        return values if values.shape == tuple(size) else cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR)
+    rows, columns = (
+        (((np.arange(n) + 0.5) / n - margin) / max(1e-6, 1 - 2 * margin) * (cells - 1)).astype(np.float32)
+        for n, margin, cells in zip(size, margins, values.shape, strict=True)
+    )
+    at_columns, at_rows = np.meshgrid(columns, rows)
+    return cv2.remap(values, at_columns, at_rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
