@@ -103,9 +103,9 @@ def test_learning_rate_rises_then_follows_half_a_cosine():
 def test_processes_share_a_batch_without_gaps_or_repeats():
     whole = list(Shares(8, 3, 5, 0, 1))
     parts = [list(Shares(8, 3, 5, rank, 4)) for rank in range(4)]
-    assert [sum((part[step] for part in parts), []) for step in range(2)] == whole == [
-        list(range(24, 32)), list(range(32, 40))
-    ]  # fmt: skip
+    assert whole == [list(range(24, 32)), list(range(32, 40))]
+    for step, numbers in enumerate(whole):
+        assert [number for part in parts for number in part[step]] == numbers
 
 
 def test_only_matrices_decay():
