@@ -22,7 +22,7 @@ from eval.protocol import Protocol
 from eval.rows import WHOLE_PICTURE, ScoreRow, to_frame
 from eval.sets import ImageSet
 from eval.store import Store
-from eval.units import Job, Outcome, Unit, kept_store, variant_of
+from eval.units import Job, Outcome, Unit, check_model, kept_store, variant_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,10 +154,17 @@ def run(
 
     Yields:
         Progress, at least once a second while rows come, and once at the end.
+
+    Raises:
+        ModelError: A restorer cannot be loaded. Rows of methods before it are kept.
+        StoreError: The store cannot be written.
     """
     kept_store.cache_clear()  # another file may stand at that path since the last run
     job = replace(plan.job, store=str(store.path))
     stop = stop or threading.Event()
+    for method in plan.methods:
+        if method.kind == "restorer":
+            check_model(method.model, job.device)
     pace = _Pace(plan.total)
     yield pace.progress(())
     for methods in _passes(plan.methods):

@@ -81,6 +81,10 @@ class Outcome:
     failed: int
 
 
+class ModelError(HubError):
+    """A method cannot run at all."""
+
+
 @dataclass(frozen=True)
 class Output:
     """The picture a method made, and what is known about the making."""
@@ -132,6 +136,8 @@ def make_ahead(unit: Unit, job: Job, picture: Picture | None = None) -> tuple[Ma
             try:
                 if _look_up(files, method, None, job)[2]:
                     made[-1] = _restore(picture or files.picture(unit.pair.input), method, job)
+            except ModelError:
+                raise
             except HubError as error:
                 made[-1] = ImageError(str(error))  # a plain error travels between processes
     return tuple(made)
@@ -173,6 +179,8 @@ def _run_method(files: _Files, method: Method, result: Source | None, job: Job, 
         if isinstance(made, HubError):
             raise made
         output = made or _make(files, method, result, job)
+    except ModelError:
+        raise
     except HubError as error:
         return [replace(blank, error=str(error))]
     except MemoryError:
@@ -336,10 +344,29 @@ def _weights_of(model: str, device: str) -> str | None:
 
 @lru_cache(maxsize=1)
 def kept_restorer(model: str, device: str) -> Restorer:
-    """The restorer a process is working with; the last one is let go when the next one comes."""
+    """The restorer a process is working with; the last one is let go when the next one comes.
+
+    Raises:
+        ModelError: It cannot be loaded: not one picture's fault, so it ends the run.
+    """
     from restorers.hub import load
 
-    return load(model, device=device)
+    try:
+        return load(model, device=device)
+    except HubError as error:
+        raise ModelError(str(error)) from error
+
+
+def check_model(model: str, device: str) -> None:
+    """Load a model that is not built in, to learn before the run and not in it whether that works.
+
+    Raises:
+        ModelError: It does not.
+    """
+    from restorers.registry import names
+
+    if model not in names():
+        kept_restorer(model, device)
 
 
 @lru_cache(maxsize=4)

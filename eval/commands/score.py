@@ -34,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open, report, score, write, summarise."""
-    from errors import UsageError
+    from errors import HubError, UsageError
     from eval import console, protocol
     from eval.distributed import parse_shard
     from eval.methods import Method
@@ -71,6 +71,10 @@ def run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             console.tell("Stopped. What is done is kept; the same command with --resume goes on.")
             return 130
+        except HubError:
+            if not len(store):
+                _remove(journal)
+            raise
         write_rows(args.output, plan.rows(store))
         summary = summarise(plan, store)
     _remove(journal)
