@@ -74,7 +74,7 @@ class SclLleTask(Task):
     def prepare(self, root: Path, cache: Path) -> None:
         """See :meth:`Task.prepare`."""
         self._root = root
-        self._pools["exposures"] = _packed(cache / f"exposures-{SHORT}", partial(_exposures, root))
+        self._pools["exposures"] = open_exposures(root, cache)
         if self.recipe.data.get("labelled", 0.0):
             self._pools["labelled"] = _packed(cache / f"nyu-labelled-{SHORT}", partial(_labelled, root))
         self._members = exposure_groups([fact["luma"] for fact in self._pools["exposures"].facts])
@@ -197,6 +197,11 @@ def pseudo_pairs(root: Path) -> Sequence[Pair]:
             reference = next(picture for _, best, picture in exposures if best)
             pairs.append(Pair(scene, partial(_tensors, darkest, reference)))
     return pairs
+
+
+def open_exposures(root: Path, cache: Path) -> data.PicturePool:
+    """Every exposure of the training scenes, reduced and packed, with its name, luma, and whether it is the best."""
+    return _packed(cache / f"exposures-{SHORT}", partial(_exposures, root))
 
 
 def _exposures(root: Path) -> list[tuple[np.ndarray, dict]]:

@@ -71,6 +71,7 @@ class Task(nn.Module):
 _TASKS = {
     "dehaze": ("training.dehaze", "DehazeTask"),
     "scl_lle": ("training.scl_lle", "SclLleTask"),
+    "ptg_rm": ("training.ptg_rm", "PtgRmTask"),
     "crl_sr": ("training.crl_sr", "CrlSrTask"),
 }
 

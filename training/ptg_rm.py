@@ -1,0 +1,143 @@
+"""PTG-RM's task: a restorer and the module behind it, trained together on pairs (eq. 8), and its controls.
+
+``L = L_g(first, reference) + refined * L_g(refined result, reference)``. The architecture may also be a bare restorer,
+which then has one output and one term: the control that shows what training on these pairs alone is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from errors import UnknownNameError
+from restorers import registry
+from restorers.networks.ptg_rm import PtgRm
+from training.hazy_pairs import Source, open_source
+from training.recipe import Recipe
+from training.scl_lle import SHORT, open_exposures, pseudo_pairs
+from training.task import Pair, Task
+
+DARK_LUMA = (8.0, 50.0)
+_OPTIONS = ("kind", "refined", "epsilon")
+KINDS = ("l1", "charbonnier")
+
+
+class PtgRmTask(Task):
+    """Train a restorer with PTG-RM behind it, or alone.
+
+    The recipe's tables:
+
+    - ``data``: ``source``: ``exposures`` (dark picture, best exposure of the same scene) or one of the haze sources
+      with its options; ``crops``, side lengths in pixels that alternate from step to step; ``least``, the smallest
+      share of a scene's side that a crop shows; ``start``, the registered method whose weights the base starts from.
+    - ``loss``: ``kind``: ``l1`` or ``charbonnier``, both means; ``refined``, the weight lambda_1 of the second
+      output; ``epsilon`` of Charbonnier.
+    - ``validation``: ``pairs`` of the quick selection.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        for key in recipe.loss:
+            if key not in _OPTIONS:
+                raise UnknownNameError("loss option", key, _OPTIONS)
+        if recipe.loss.get("kind", "l1") not in KINDS:
+            raise UnknownNameError("pixel loss", str(recipe.loss["kind"]), KINDS)
+        self._source: Source | None = None
+
+    def prepare(self, root: Path, cache: Path) -> None:
+        """See :meth:`Task.prepare`; also loads the weights that the base starts from."""
+        options = dict(self.recipe.data)
+        start = options.pop("start", None)
+        if start:
+            base = self.model.base if isinstance(self.model, PtgRm) else self.model
+            base.load_state_dict(registry.create(str(start)).state_dict())
+        name = str(options.pop("source", "exposures"))
+        if name == "exposures":
+            self._source = Exposures(root, cache, float(options.get("least", 0.6)), dict(self.recipe.validation))
+        else:
+            table = dict(options.get("options", {}))
+            self._source = open_source(name, root, cache, table, dict(self.recipe.validation))
+
+    def sample(self, index: int) -> dict[str, Tensor]:
+        """See :meth:`Task.sample`."""
+        assert self._source is not None, "prepare() comes first"
+        crops = list(self.recipe.data["crops"])
+        size = int(crops[index // self.recipe.batch % len(crops)])
+        degraded, reference = self._source.draw(size, np.random.default_rng((self.recipe.seed, index)))
+        return {"degraded": degraded, "reference": reference}
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Task.forward`."""
+        degraded, reference = batch["degraded"], batch["reference"]
+        if not isinstance(self.model, PtgRm):
+            first = self._distance(self.model.enhance(degraded).float(), reference)
+            return {"loss": first, "first": first}
+        outputs = self.model.stages(degraded)
+        first, refined = (self._distance(output.float(), reference) for output in outputs)
+        return {"loss": first + float(self.recipe.loss.get("refined", 1.0)) * refined, "first": first,
+                "refined": refined}  # fmt: skip
+
+    def validation(self, *, full: bool = False) -> Sequence[Pair]:
+        """See :meth:`Task.validation`."""
+        assert self._source is not None, "prepare() comes first"
+        return self._source.pairs(full=full)
+
+    def _distance(self, output: Tensor, reference: Tensor) -> Tensor:
+        difference = output - reference
+        if self.recipe.loss.get("kind", "l1") == "l1":
+            return difference.abs().mean()
+        return (difference.square() + float(self.recipe.loss.get("epsilon", 1e-6))).sqrt().mean()
+
+
+class Exposures(Source):
+    """Dark pictures and the best exposure of the same scene.
+
+    Args:
+        root: Folder of the tar.
+        cache: Folder of packed pictures.
+        least: Smallest share of a scene's side in a crop; tones depend on what else is in the picture.
+        validation: ``pairs`` of the quick selection.
+    """
+
+    def __init__(self, root: Path, cache: Path, least: float, validation: dict[str, object]) -> None:
+        self.root, self.least = root, least
+        self.limit = validation.get("pairs")
+        self.pool = open_exposures(root, cache)
+        facts = self.pool.facts
+        best = {_scene(fact): index for index, fact in enumerate(facts) if fact["best"]}
+        self.members = [
+            (index, best[_scene(fact)])
+            for index, fact in enumerate(facts)
+            if DARK_LUMA[0] <= fact["luma"] <= DARK_LUMA[1] and not fact["best"]
+        ]
+
+    def draw(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """One aligned pair (3, crop, crop) each: most of a scene, reduced, perhaps mirrored."""
+        pair = [self.pool[index] for index in self.members[int(rng.integers(len(self.members)))]]
+        short = min(SHORT, *pair[0].shape[:2])
+        side = int(rng.integers(max(min(crop, short), round(self.least * short)), short + 1))
+        top, left = (int(rng.integers(0, length - side + 1)) for length in pair[0].shape[:2])
+        step = -1 if rng.random() < 0.5 else 1
+        dark, bright = (
+            cv2.resize(p[top : top + side, left : left + side], (crop, crop), interpolation=cv2.INTER_AREA)[:, ::step]
+            for p in pair
+        )
+        return _tensor(dark), _tensor(bright)
+
+    def pairs(self, *, full: bool) -> list[Pair]:
+        """The pseudo-pairs of the held-out scenes, at full size."""
+        found = list(pseudo_pairs(self.root))
+        return found if full or self.limit is None else found[: int(str(self.limit))]
+
+
+def _scene(fact: dict[str, object]) -> str:
+    return Path(str(fact["name"])).parent.name
+
+
+def _tensor(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255
