@@ -5,6 +5,8 @@ A speed without its machine means nothing, so the device's name is a field of th
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import platform
 import statistics
@@ -205,6 +207,7 @@ class _Memory:
             torch.cuda.reset_peak_memory_stats(device)
             self._before = torch.cuda.memory_allocated(device)
         else:
+            _return_free_memory()
             try:
                 Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the high-water mark
                 self._before = _status("VmRSS")
@@ -220,6 +223,12 @@ class _Memory:
             return (torch.cuda.max_memory_allocated(self._device) - self._before) / 2**20
         peak = _status("VmHWM")
         return None if peak is None else max(0.0, peak - self._before) / 2**20
+
+
+def _return_free_memory() -> None:
+    """Hand what earlier work freed back to the system; else a pass could reuse it and seem to need nothing."""
+    with contextlib.suppress(OSError, AttributeError):  # not glibc: the peak is then a lower bound
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status(name: str) -> int | None:

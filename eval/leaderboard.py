@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 __all__ = ["COSTS", "Leaderboard", "PairedTest", "build", "compare", "show", "worst_cases"]
 
 COSTS = {
-    "parameters": "parameters",
+    "parameters": "Params",
     "gmacs": "GMACs",
     "seconds_per_mpix": "s/MPix",
-    "peak_mib": "peak MiB",
-    "device": "device",
+    "peak_mib": "Peak MiB",
+    "device": "Device",
 }
 """Efficiency columns of a leaderboard's table and their headings. None of them is ranked."""
 

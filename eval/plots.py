@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,7 @@ _RULES = (
     ".plot .thin{{stroke:var(--soft);stroke-width:1}}"
 )
 WIDTH = 560
+_RIDGE = 12  # below this many images a density is a guess and only the dots are drawn
 _DOTS = 200  # above this many images the outline alone is drawn
 
 
@@ -70,7 +71,8 @@ def distribution_svg(board: Leaderboard, metric: str, *, theme: str | None = "au
     methods = sorted(values.columns, key=lambda name: sort_value(board.raw(name, metric), spec.better))
     finite = {name: values[name][np.isfinite(values[name])].to_numpy() for name in methods}
     everything = np.concatenate([*finite.values(), np.empty(0)])
-    low, high = _padded(everything, 0.08)
+    room = [v for scores in finite.values() for v in _extent(scores)]
+    low, high = _padded(np.array([*everything, *room]), 0.03)
     if len(everything):  # a score's own limits, PSNR below 0 or SSIM above 1, need no room in the plot
         low = max(low, min(spec.low, everything.min()))
         high = min(high, max(spec.high, everything.max()))
@@ -90,7 +92,10 @@ def distribution_svg(board: Leaderboard, metric: str, *, theme: str | None = "au
         parts.append(_line(left, base, right, base, "line"))
         parts.append(_ridge(finite[name], base, x, row - 26, low, high))
         if len(finite[name]) <= _DOTS:
-            parts += [_circle(x(v), base + 6 + 5 * _jitter(i), 2, "dot") for i, v in enumerate(np.sort(finite[name]))]
+            parts += [
+                _circle(x(v), base + 6 + 5 * _jitter(i), 2 if _bandwidth(finite[name]) else 3, "dot")
+                for i, v in enumerate(np.sort(finite[name]))
+            ]
         lower, upper, centre = (float(board.raw(name, key)) for key in (f"{metric}_low", f"{metric}_high", metric))
         if math.isfinite(lower):
             parts.append(_line(x(lower), base, x(upper), base, "bar"))
@@ -235,12 +240,26 @@ def _jitter(index: int) -> float:
     return 2 * ((index * 0.6180339887498949) % 1.0)
 
 
-def _ridge(values: np.ndarray, base: float, x: object, height: float, low: float, high: float) -> str:
-    """Outline of a kernel density estimate (Scott's rule), standing on `base`."""
-    if len(values) < 5 or np.ptp(values) <= 1e-9 * max(1.0, float(np.abs(values).max())):
+def _bandwidth(values: np.ndarray) -> float:
+    """Width of the density's kernel by Scott's rule; 0 where there are too few values, or one value, to estimate."""
+    if len(values) < _RIDGE or np.ptp(values) <= 1e-9 * max(1.0, float(np.abs(values).max())):
+        return 0.0
+    return float(np.std(values, ddof=1)) * len(values) ** -0.2
+
+
+def _extent(values: np.ndarray) -> tuple[float, ...]:
+    """Where an outline begins and ends, none where there is none."""
+    reach = 2 * _bandwidth(values)
+    return (values.min() - reach, values.max() + reach) if reach else ()
+
+
+def _ridge(values: np.ndarray, base: float, x: Callable[[float], float], height: float, low: float, high: float) -> str:
+    """Outline of a kernel density estimate, standing on `base`."""
+    width = _bandwidth(values)
+    if not width:
         return ""
-    width = np.std(values, ddof=1) * len(values) ** -0.2
-    grid = np.linspace(max(low, values.min() - 2 * width), min(high, values.max() + 2 * width), 96)
+    start, end = _extent(values)
+    grid = np.linspace(max(low, start), min(high, end), 96)
     density = np.zeros(len(grid))
     for value in np.sort(values):
         density += np.exp(-0.5 * ((grid - value) / width) ** 2)

@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.exports.csv import to_csv
-from eval.exports.printed import Cell, Line, failure_line, images, lines, plain, sentences, shortened, title
+from eval.exports.printed import (
+    Cell,
+    Line,
+    cost_columns,
+    failure_line,
+    images,
+    lines,
+    plain,
+    sentences,
+    shortened,
+    title,
+)
 from eval.leaderboard import COSTS
 from eval.plots import distribution_svg, pareto_svg, style
 
@@ -64,7 +75,7 @@ def _header(board: Leaderboard, heading: str) -> str:
 
 
 def _ranking(board: Leaderboard) -> str:
-    costs = [COSTS[name] for name in board.costs]
+    costs = [(name, COSTS[name]) for name in cost_columns(board)]
     heads = [
         _head("#", "number", "rank"),
         _head("Method", "text", "name"),
@@ -74,7 +85,7 @@ def _ranking(board: Leaderboard) -> str:
         ),
         _head("Avg. rank", "number"),
         _head("Failures", "number"),
-        *(_head(cost, "text" if name == "device" else "number") for name, cost in zip(board.costs, costs, strict=True)),
+        *(_head(cost, "text" if name == "device" else "number") for name, cost in costs),
     ]
     scales = {m: _scale(board, m) for m in board.metrics}
     rows = zip(lines(board), board.table.to_dict("records"), strict=True)
@@ -105,7 +116,7 @@ def _head(text: str, kind: str, css: str = "", first: str = "ascending") -> str:
 
 def _row(board: Leaderboard, line: Line, raw: dict[str, Any], scales: dict[str, tuple[float, float]]) -> str:
     failed = f'<span class="warn">{line.failures}</span>' if line.failures else "0"
-    costs = zip(board.costs, line.costs, strict=True)
+    costs = zip(cost_columns(board), line.costs, strict=True)
     return (
         f'<tr class="{"top" if line.rank == "1" else ""}">'
         f'<td class="rank" data-value="{_number(raw["rank"])}">{line.rank}</td>'
@@ -147,7 +158,7 @@ def _plots(board: Leaderboard) -> str:
 
 
 def _costs(board: Leaderboard) -> str:
-    known = [name for name in board.costs if name != "device" and board.table[name].notna().sum() > 1]
+    known = [name for name in board.costs if name != "device" and board.table[name].dropna().nunique() > 1]
     if not known:
         return ""
     first = next(metric for metric in board.metrics if len(board.values[metric]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from eval.exports.printed import Cell, lines, plain, sentences
+from eval.exports.printed import Cell, cost_columns, lines, plain, sentences
 from eval.leaderboard import COSTS
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ _ACCENTS |= {0x30A: "r", 0x30B: "H", 0x30C: "v", 0x327: "c", 0x323: "d"}
 
 def to_latex(board: Leaderboard, *, intervals: bool = True, label: str = "tab:leaderboard") -> str:
     """One `table` environment; `intervals` adds a small second line a method with the confidence intervals."""
-    costs = [COSTS[name] for name in board.costs]
+    costs = [COSTS[name] for name in cost_columns(board)]
     arrows = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
     specs = [board.specs[metric] for metric in board.metrics]
     heads = ["Method", *(f"{escape(s.title)} {arrows[s.better]}" for s in specs), r"Avg.\ rank", *map(escape, costs)]

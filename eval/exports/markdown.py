@@ -6,7 +6,7 @@ import html
 import re
 from typing import TYPE_CHECKING
 
-from eval.exports.printed import Cell, failure_line, lines, plain, sentences, title
+from eval.exports.printed import Cell, cost_columns, failure_line, lines, plain, sentences, title
 from eval.leaderboard import COSTS
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def to_markdown(board: Leaderboard, *, intervals: bool = True) -> str:
 
     Letters stand behind the number as superscripts; `intervals` adds the confidence interval behind each mean.
     """
-    costs = [COSTS[name] for name in board.costs]
+    costs = [COSTS[name] for name in cost_columns(board)]
     heads = ["#", "Method", *(title(board, m) for m in board.metrics), "Average rank", "Failures", *costs]
     body = [
         [

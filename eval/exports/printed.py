@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eval.leaderboard import Leaderboard
 
 ARROWS = {"higher": "↑", "lower": "↓"}
-LIMITS = {"seconds_per_mpix": 3, "gmacs": 4, "peak_mib": 4}  # significant digits
+LIMITS = {"seconds_per_mpix": 3, "gmacs": 4, "peak_mib": 3}  # significant digits
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,15 @@ def lines(board: Leaderboard) -> list[Line]:
     found = []
     for row in board.table.to_dict("records"):
         cells = tuple(_cell(board, row, metric) for metric in board.metrics)
-        costs = tuple(show_cost(name, row[name]) for name in board.costs)
+        costs = tuple(show_cost(name, row[name]) for name in cost_columns(board))
         rank = "–" if math.isnan(row["rank"]) else str(int(row["rank"]))
         found.append(Line(rank, row["method"], cells, show(row["average_rank"], 2), int(row["failures"]), costs))
     return found
+
+
+def cost_columns(board: Leaderboard) -> tuple[str, ...]:
+    """The efficiency columns that are printed: the device only where there are several, else it is a sentence."""
+    return tuple(name for name in board.costs if name != "device" or len(_devices(board)) > 1)
 
 
 def title(board: Leaderboard, metric: str) -> str:
@@ -100,6 +105,8 @@ def sentences(board: Leaderboard) -> list[str]:
             "correction, 5% level, one family a metric."
         )
     found.append("Average rank: mean over metrics of a method's rank per image, 1 = best on every image.")
+    if len(_devices(board)) == 1:
+        found.append(f"Costs were measured on: {_devices(board)[0]}.")
     found.extend(board.notes)
     if board.failures:
         counts = Counter(failure.method for failure in board.failures)
@@ -147,6 +154,10 @@ def _cell(board: Leaderboard, row: dict[str, Any], metric: str) -> Cell:
         high=high,
         interval=interval,
     )
+
+
+def _devices(board: Leaderboard) -> list[str]:
+    return sorted(set(board.table["device"].dropna())) if "device" in board.costs else []
 
 
 def _span(counts: tuple[int, ...]) -> str:

@@ -34,6 +34,11 @@ def test_many_images_draw_no_dots():
     assert not named(root, "dot") and named(root, "area")
 
 
+def test_few_images_draw_no_density():
+    root = ElementTree.fromstring(distribution_svg(build(frame({"a": [20.0 + i for i in range(8)]})), "psnr"))
+    assert len(named(root, "dot")) == 8 and not named(root, "area")
+
+
 def test_lower_is_better_puts_the_lowest_first():
     board = build(frame({"a": [5.0, 6.0], "b": [3.0, 4.0]}, "niqe"))
     words = [t.text for t in ElementTree.fromstring(distribution_svg(board, "niqe")).iter(f"{SVG}text")]
