@@ -26,8 +26,9 @@ from training.degradations.low_light import low_light
 from training.losses.curve import brightness_contrast, colour_constancy, curve_smoothness
 from training.losses.features import Features, SequentialTaps, create_features
 from training.losses.gram import gram_triplet
-from training.losses.semantic import IGNORED, semantic_brightness
+from training.losses.semantic import IGNORED, segmentation, semantic_brightness
 from training.recipe import Recipe
+from training.segmenters import create_segmenter, predict_labels
 from training.task import Pair, Task
 
 SHORT = 256
@@ -40,8 +41,8 @@ VALIDATION_LUMA = (12.0, 45.0)
 NYU_STRIDE = 4
 """Every fourth labelled scene is packed; neighbours in NYU are often the same room."""
 
-_TERMS = ("smoothness", "colour", "semantic", "preservation", "brightness", "gram")
-_OPTIONS = ("features", "feature_scale", "brightness_margin", "gram_margin", "alignment", "area_mean")
+_TERMS = ("smoothness", "colour", "semantic", "preservation", "brightness", "gram", "segmentation")
+_OPTIONS = ("features", "feature_scale", "brightness_margin", "gram_margin", "alignment", "area_mean", "detach")
 
 
 class SclLleTask(Task):
@@ -51,10 +52,13 @@ class SclLleTask(Task):
 
     - ``data``: ``crop`` in pixels; ``references``, how many well-exposed, under- and over-exposed crops each sample
       brings along; ``labelled``, the share of dark crops that are darkened NYU scenes; ``gain``, how much linear light
-      those keep (low, high); ``electrons``, the range of their sensor's full well, or nothing for noise-free.
+      those keep (low, high); ``electrons``, the range of their sensor's full well, or nothing for noise-free;
+      ``segmenter``, a name for ``training.segmenters`` that labels what has no labels.
     - ``loss``: weights ``smoothness``, ``colour``, ``semantic``, ``preservation``, ``brightness``, ``gram``; margins
       ``brightness_margin``, ``gram_margin``; ``alignment`` (``rank``, ``position``); ``features``; ``feature_scale``,
-      by which feature maps are multiplied; ``area_mean``, the released form of the semantic term.
+      by which feature maps are multiplied; ``area_mean``, the released form of the semantic term; ``segmentation``,
+      the weight of the segmenter's cross-entropy, whose classes then have to be those of the labels, and ``detach``,
+      which takes its gradient away as the released script does.
     - ``validation``: ``pairs`` of the quick selection.
     """
 
@@ -66,7 +70,8 @@ class SclLleTask(Task):
             if key not in _TERMS + _OPTIONS:
                 raise UnknownNameError("loss option", key, _TERMS + _OPTIONS)
         self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in _TERMS}
-        self._features: list[Features] = []  # in a list: frozen networks are no submodules
+        self._segmenter: list[nn.Module] = []
+        self._features: list[Features] = []  # in lists: frozen networks are no submodules
         self._pools: dict[str, data.PicturePool] = {}
         self._members: dict[str, np.ndarray] = {}
         self._root = Path()
@@ -78,6 +83,8 @@ class SclLleTask(Task):
         if self.recipe.data.get("labelled", 0.0):
             self._pools["labelled"] = _packed(cache / f"nyu-labelled-{SHORT}", partial(_labelled, root))
         self._members = exposure_groups([fact["luma"] for fact in self._pools["exposures"].facts])
+        if self.recipe.data.get("segmenter"):
+            self._segmenter = [create_segmenter(str(self.recipe.data["segmenter"]), root)]
         if self.weights["preservation"] or self.weights["gram"]:
             self._features = [first_taps(create_features(str(self.recipe.loss.get("features", "squeezenet")), root))]
 
@@ -115,13 +122,28 @@ class SclLleTask(Task):
         # One hinge a kind of negative: pooled, under- and over-exposure cancel where a picture lies between them.
         losses["brightness"] = (contrast(negative=under) + contrast(negative=over)) / 2
         if self.weights["semantic"]:
-            losses["semantic"] = semantic_brightness(
-                bright, batch["labels"], area_mean=bool(loss.get("area_mean", False))
+            labels = self._labels(bright, batch["labels"])
+            losses["semantic"] = semantic_brightness(bright, labels, area_mean=bool(loss.get("area_mean", False)))
+        known = batch["labels"] != IGNORED
+        if self._segmenter and self.weights["segmentation"] and bool(known.any()):
+            segmenter = self._segmenter[0].to(bright.device)
+            losses["segmentation"] = segmentation(
+                segmenter, bright, batch["labels"], detach=bool(loss.get("detach", False))
             )
         if self._features:
             losses |= self._feature_losses(dark, bright, normal, under, over)
         total = torch.stack([self.weights[key] * value for key, value in losses.items()]).sum()
         return {"loss": total, **losses}
+
+    def _labels(self, bright: Tensor, labels: Tensor) -> Tensor:
+        """The data's labels; where a picture has none, the segmenter's of the enhanced picture."""
+        bare = (labels == IGNORED).flatten(1).all(1)
+        if not self._segmenter or not bool(bare.any()):
+            return labels
+        predicted = predict_labels(self._segmenter[0].to(bright.device), bright[bare])
+        labels = labels.clone()
+        labels[bare] = predicted.to(labels)
+        return labels
 
     def _feature_losses(
         self, dark: Tensor, bright: Tensor, normal: Tensor, under: Tensor, over: Tensor

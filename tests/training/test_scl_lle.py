@@ -13,6 +13,7 @@ from training.fit import Options, fit
 from training.losses.semantic import IGNORED
 from training.recipe import Recipe
 from training.scl_lle import SclLleTask, exposure_groups, pseudo_pairs
+from training.segmenters import create_segmenter, predict_labels
 
 LEVELS = (20, 38, 118, 220)
 SCENES = 18
@@ -127,6 +128,39 @@ def test_losses_reach_every_parameter_and_lighten(task):
         optimizer.step()
     with torch.no_grad():
         assert float(task.model(batch["dark"]).mean()) > before + 0.05
+
+
+def test_a_segmenter_labels_what_has_no_labels(root, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(3, 6, 3, padding=1).eval().requires_grad_(False)
+    monkeypatch.setattr("training.scl_lle.create_segmenter", lambda name, root: network)
+    data = {"crop": 24, "references": 1, "labelled": 0.5, "segmenter": "torchvision:deeplabv3_resnet50"}
+    task = SclLleTask(recipe(data=data, loss={"brightness": 1, "semantic": 1, "segmentation": 1}))
+    task.prepare(root, tmp_path)
+    batch = batch_of(task, 8)
+    labels = task._labels(batch["dark"], batch["labels"])
+    bare = (batch["labels"] == IGNORED).flatten(1).all(1)
+    assert torch.equal(labels[bare], predict_labels(network, batch["dark"][bare]))
+    assert torch.equal(labels[~bare], batch["labels"][~bare])
+    task(batch)["segmentation"].backward()
+    assert float(task.model.e_conv7.weight.grad.abs().max()) > 0
+    assert not list(task.buffers()) and len(list(task.parameters())) == 14, "the segmenter is not trained"
+
+
+def test_unknown_segmenters_are_named(tmp_path):
+    with pytest.raises(UnknownNameError, match="deeplabv3_resnet50"):
+        create_segmenter("torchvision:deeplab_resnet50", tmp_path)
+
+
+def test_a_local_segmenter_is_loaded_and_frozen(tmp_path):
+    from torchvision.models import get_model
+
+    torch.manual_seed(0)
+    lraspp = get_model("lraspp_mobilenet_v3_large", weights=None, weights_backbone=None, num_classes=21)
+    torch.save(lraspp.state_dict(), tmp_path / "lraspp_mobilenet_v3_large-0000.pth")
+    segmenter = create_segmenter("torchvision:lraspp_mobilenet_v3_large", tmp_path)
+    assert not segmenter.training and not any(p.requires_grad for p in segmenter.parameters())
+    assert predict_labels(segmenter, torch.rand(1, 3, 32, 40)).shape == (1, 32, 40)
 
 
 def test_unknown_loss_is_named():

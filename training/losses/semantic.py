@@ -69,10 +69,15 @@ def segmentation(
     """
     if segmenter.training:
         raise ValueError("the segmenter must be frozen in evaluation mode: call segmenter.eval()")
+    logits = logits_of(segmenter, picture.detach() if detach else picture, labels.shape[-2:])
+    return F.cross_entropy(logits, labels.long(), ignore_index=ignored)
+
+
+def logits_of(segmenter: nn.Module, picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Class scores (N, K, *size) of pictures (N, 3, H, W) in [0, 1], which are normalised as ImageNet networks want."""
     mean = picture.new_tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1)
     deviation = picture.new_tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1)
-    logits = segmenter(((picture.detach() if detach else picture) - mean) / deviation)
+    logits = segmenter((picture - mean) / deviation)
     if isinstance(logits, dict):
         logits = logits["out"]
-    logits = F.interpolate(logits, labels.shape[-2:], mode="bilinear", align_corners=False)
-    return F.cross_entropy(logits, labels.long(), ignore_index=ignored)
+    return F.interpolate(logits, size, mode="bilinear", align_corners=False)
