@@ -4,9 +4,10 @@ Guo, Li, Ling, "LIME: Low-Light Image Enhancement via Illumination Map Estimatio
 guess of the illumination is the brightest channel (equation 2); it is smoothed along its structure (equation 14), and
 every pixel is brightened by its inverse.
 
-Three departures, each measured in ``docs/methods/lime.md``: the exponent of the illumination is not a constant 0.8 but
-the one that brings the mean luma to middle grey; brightening saturates smoothly where plain division would clip; and
-the dark parts, whose noise would be brightened too, are denoised by a small guided filter in place of BM3D.
+Three departures, each measured in ``docs/methods/lime.md``: the illumination is evened out less (exponent 0.25 in place
+of 0.8) and the whole picture is exposed to middle grey instead; brightening saturates smoothly where plain division
+would clip; and the dark parts, whose noise would be brightened too, are denoised by a small guided filter in place of
+BM3D. ``Lime.of_the_paper()`` is without the first of them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ MIDDLE_GREY = 0.46
 """Luma of a surface that reflects 18 % of the light, in sRGB: what a photographer exposes for."""
 
 _DARKEST = 0.01
-_LARGEST_EXPONENT = 2.0
+_LARGEST_GAIN = 64.0
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -45,8 +46,9 @@ class Lime(Restorer):
     Args:
         strength: Weight of smoothness in the illumination map, alpha in the paper.
         sigma: Standard deviation in pixels of the window that tells structure from texture.
-        exposure: Mean luma to aim for; a picture that is brighter already is left alone.
-        exponent: Exponent of the illumination, gamma in the paper; None: the one that reaches ``exposure``.
+        exponent: How far differences of illumination are evened out, gamma in the paper: 0 not at all, 1 entirely.
+        exposure: Mean luma to which the whole picture is exposed; a picture that is brighter already stays as it is.
+            None: no exposure beyond the paper's.
         noise: Standard deviation of the noise that is smoothed away in the dark, in steps of 1/255; 0: none is.
     """
 
@@ -54,15 +56,20 @@ class Lime(Restorer):
 
     def __init__(
         self,
-        strength: float = 30.0,
+        strength: float = 0.15,
         sigma: float = 2.0,
-        exposure: float = MIDDLE_GREY,
-        exponent: float | None = None,
+        exponent: float = 0.25,
+        exposure: float | None = MIDDLE_GREY,
         noise: float = 2.0,
     ) -> None:
         super().__init__()
-        self.strength, self.sigma, self.exposure = strength, sigma, exposure
-        self.exponent, self.noise = exponent, noise
+        self.strength, self.sigma, self.exponent = strength, sigma, exponent
+        self.exposure, self.noise = exposure, noise
+
+    @classmethod
+    def of_the_paper(cls) -> Lime:
+        """The paper's exponent of 0.8, and no exposure."""
+        return cls(exponent=0.8, exposure=None)
 
     def enhance(self, x: Tensor) -> Tensor:
         """Float (N, 3, H, W) to the same; see :meth:`restore_planes`."""
@@ -74,10 +81,10 @@ class Lime(Restorer):
         light = np.clip(smooth(picture.max(axis=0), self.strength, self.sigma), _DARKEST, 1)
         if self.noise > 0:
             picture = denoise_dark(picture, light, self.noise / 255)
-        exponent = self.exponent
-        if exponent is None:
-            exponent = exposing_exponent(picture, light, self.exposure)
-        return brighten(picture, light ** np.float32(-exponent))
+        gain = light ** np.float32(-self.exponent)
+        if self.exposure is not None:
+            gain = np.maximum(gain * np.float32(exposing_factor(picture, gain, self.exposure)), 1)
+        return brighten(picture, gain)
 
 
 def brighten(picture: np.ndarray, gain: np.ndarray) -> np.ndarray:
@@ -97,24 +104,24 @@ def brighten(picture: np.ndarray, gain: np.ndarray) -> np.ndarray:
     return 1 - (1 - picture) ** gain
 
 
-def exposing_exponent(picture: np.ndarray, light: np.ndarray, exposure: float) -> float:
-    """Exponent of the illumination that brings the mean luma to ``exposure``; 0 if it is that bright already.
+def exposing_factor(picture: np.ndarray, gain: np.ndarray, exposure: float) -> float:
+    """Factor of the gain that brings the mean luma to ``exposure``, where no pixel is darkened; at most 64.
 
-    Found by bisection on a picture a quarter as large: the mean luma grows with the exponent.
+    Found by bisection on a picture a quarter as large: the mean luma grows with the factor.
     """
-    height, width = light.shape
+    height, width = gain.shape
     size = (max(1, width // 4), max(1, height // 4))
     pixels = cv2.resize(picture.transpose(1, 2, 0), size, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
-    small_light = cv2.resize(light, size, interpolation=cv2.INTER_AREA)
-    low, high = 0.0, _LARGEST_EXPONENT
-    for _ in range(12):
+    small_gain = cv2.resize(gain, size, interpolation=cv2.INTER_AREA)
+    low, high = -np.log2(_LARGEST_GAIN), np.log2(_LARGEST_GAIN)
+    for _ in range(16):
         middle = (low + high) / 2
-        brightened = brighten(pixels, small_light ** np.float32(-middle))
+        brightened = brighten(pixels, np.maximum(small_gain * np.float32(2.0**middle), 1))
         if float((_LUMA @ brightened.reshape(3, -1)).mean(dtype=np.float64)) < exposure:
             low = middle
         else:
             high = middle
-    return low
+    return float(2.0**low)
 
 
 def denoise_dark(picture: np.ndarray, light: np.ndarray, noise: float) -> np.ndarray:

@@ -1,0 +1,152 @@
+"""Weight files and folders that describe themselves; damage of every kind is an error, never a random network."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file as read_tensors
+from safetensors.torch import save_file as write_tensors
+
+from errors import UnknownNameError, WeightsError
+from restorers import checkpoint, hub, networks
+from restorers.publish import write_folder
+from tests.restorers import tiny
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch):
+    monkeypatch.setattr(networks, "_ARCHITECTURES", (*networks._ARCHITECTURES, tiny.ENTRY))
+
+
+@pytest.fixture
+def model():
+    return tiny.make(seed=3, width=6, slope=0.3)
+
+
+@pytest.fixture
+def file(model, tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    config = checkpoint.constructor_arguments(model)
+    assert config == {"width": 6, "slope": 0.3}
+    checkpoint.save_file(path, "tiny", config, model.state_dict(), {"title": "Tiny, trained", "trained_on": "noise"})
+    return path
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    write_folder(model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def same(a, b):
+    x = torch.rand(1, 3, 20, 22)
+    with torch.inference_mode():
+        return torch.equal(a(x), b(x))
+
+
+def test_a_file_comes_back_as_the_network_it_was(model, file):
+    again = hub.load(file)
+    assert same(model, again) and not again.training
+    assert again.weights_sha256 == checkpoint.sha256_of(file)
+    assert (again.card.title, again.card.trained_on) == ("Tiny, trained", "noise")
+    assert again.card.figures == model.card.figures
+
+
+def test_a_folder_comes_back_by_us_and_by_the_mixin(model, folder):
+    again = hub.load(folder)
+    assert same(model, again) and again.card == model.card
+    assert again.weights_sha256 == checkpoint.sha256_of(folder / "model.safetensors")
+    assert same(model, tiny.Tiny.from_pretrained(folder))
+
+
+def test_the_model_card_of_a_folder_carries_the_figures(folder):
+    from huggingface_hub import ModelCard
+
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.license == "apache-2.0" and card.data.library_name == "unveil"
+    assert [(result.dataset_name, result.metric_type, result.metric_value) for result in card.data.eval_results] == [
+        ("NYU 1349-1398", "psnr", 21.5)
+    ]
+    assert checkpoint.sha256_of(folder / "model.safetensors") in card.text
+    assert "python -m eval score" in card.text
+
+
+def refused(path, *words):
+    with pytest.raises(WeightsError) as caught:
+        hub.load(path)
+    message = str(caught.value)
+    assert "\n" not in message and all(word in message for word in words), message
+
+
+def test_missing_files_and_folders(tmp_path, folder):
+    refused(tmp_path / "none.safetensors", "no file or folder")
+    refused("./none", "no file or folder")
+    (folder / "model.safetensors").unlink()
+    refused(folder, "no weight file", "model.safetensors")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "holds no weights")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1])
+def test_truncated_files(file, folder, keep):
+    for path in (file, folder / "model.safetensors"):
+        path.write_bytes(path.read_bytes()[:keep])
+    refused(file, "damaged or cut off")
+    refused(folder, "damaged or cut off")
+
+
+def test_another_hash_than_the_description_names(folder):
+    weights = folder / "model.safetensors"
+    tensors = read_tensors(weights)
+    tensors["up.bias"] += 1
+    write_tensors(tensors, weights)
+    refused(folder, "not the file that its description names", "download it again")
+
+
+def test_tensors_that_are_missing_unknown_or_of_another_shape(model, tmp_path):
+    state = model.state_dict()
+    config = checkpoint.constructor_arguments(model)
+    faults = {
+        "missing": {key: value for key, value in state.items() if key != "up.bias"},
+        "unknown": {**state, "extra": torch.zeros(1)},
+        "shape": {**state, "up.bias": torch.zeros(4)},
+    }
+    for word, tensors in faults.items():
+        checkpoint.save_file(tmp_path / "x.safetensors", "tiny", config, tensors)
+        refused(tmp_path / "x.safetensors", word)
+
+
+def test_descriptions_that_do_not_fit(model, tmp_path):
+    path = tmp_path / "x.safetensors"
+    checkpoint.save_file(path, "tiny", {"depth": 9}, model.state_dict())
+    refused(path, "another version")
+    checkpoint.save_file(path, "tinny", {}, model.state_dict())
+    with pytest.raises(UnknownNameError, match="did you mean tiny"):
+        hub.load(path)
+    write_tensors(model.state_dict(), path, {"architecture": "tiny", "config": "{"})
+    refused(path, "description", "damaged")
+
+
+def test_a_config_that_is_no_json(folder):
+    (folder / "config.json").write_text("{")
+    refused(folder, "config.json", "damaged")
+    (folder / "config.json").write_text(json.dumps([1]))
+    refused(folder, "config.json", "not a JSON object")
+
+
+def test_names_of_nothing():
+    with pytest.raises(UnknownNameError, match="did you mean dark_channel"):
+        hub.load("dark_chanel")
+
+
+def test_classical_methods_have_nothing_to_save(tmp_path):
+    with pytest.raises(WeightsError, match="no weights of it"):
+        write_folder(hub.load("lime"), tmp_path)
+
+
+def test_which_weights_of_a_folder_are_meant():
+    assert hub.choose_weights(["a.pth", "b.safetensors", "README.md"], "x") == "b.safetensors"
+    assert hub.choose_weights(["other.safetensors", "model.safetensors"], "x") == "model.safetensors"
+    assert hub.choose_weights(["a.pth"], "x") == "a.pth"
+    with pytest.raises(WeightsError, match=r"several weight files .*name one"):
+        hub.choose_weights(["a.pth", "b.pth"], "x")
