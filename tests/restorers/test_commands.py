@@ -1,0 +1,198 @@
+"""The command line: names and flags of the contract, exit statuses, one-line errors, records for machines."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from images import read_picture, write_picture
+from restorers import networks, registry, verify
+from restorers.__main__ import main
+from restorers.card import RestorerCard
+from tests.restorers import tiny
+from tests.restorers.test_pipeline import picture
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "in"
+    for number in (1, 2, 10):
+        write_picture(folder / f"p{number}.png", picture(24, 30, number).pixels)
+    return folder
+
+
+def run(capsys, *arguments):
+    """Exit status, stdout and stderr."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as error:
+        status = error.code
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def failed(capsys, status, words, *arguments):
+    got, _, err = run(capsys, *arguments)
+    assert got == status, err
+    assert words in err and err.count("\n") == 1 and "Traceback" not in err, err
+
+
+def test_list_shows_every_method_and_the_whole_cards(capsys):
+    _, out, _ = run(capsys, "list")
+    assert [line.split()[0] for line in out.splitlines()] == registry.names()
+    _, out, _ = run(capsys, "list", "--json", "--task", "sr")
+    cards = [asdict(registry.card(name)) for name in registry.names("sr")]
+    assert json.loads(out) == json.loads(json.dumps(cards))
+
+
+def test_run_writes_one_png_and_one_record_a_picture(capsys, pictures, tmp_path):
+    arguments = ("run", "--model", "bicubic_x2", pictures, "--output", tmp_path / "out", "--json")
+    status, out, err = run(capsys, *arguments)
+    assert (status, err) == (0, "")
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [Path(record["input"]).name for record in records] == ["p1.png", "p2.png", "p10.png"]
+    for record in records:
+        written = read_picture(record["output"])
+        assert (written.width, written.height) == (record["width"], record["height"]) == (60, 48)
+        assert record["model"] == "bicubic_x2" and record["weights_sha256"] is None
+        assert record["seconds"] > 0 and record["peak_mib"] > 0
+
+
+def test_run_takes_a_weight_file_tiles_and_precision(capsys, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "_ARCHITECTURES", (*networks._ARCHITECTURES, tiny.ENTRY))
+    from restorers import checkpoint
+
+    model = tiny.make()
+    file = tmp_path / "tiny.safetensors"
+    digest = checkpoint.save_file(file, "tiny", checkpoint.constructor_arguments(model), model.state_dict())
+    flags = ("--device", "cpu", "--dtype", "bf16", "--tile", "32", "--overlap", "4", "--json")
+    write_picture(tmp_path / "big.png", picture(50, 70).pixels)
+    status, out, _ = run(capsys, "run", "--model", file, tmp_path / "big.png", "--output", tmp_path / "out", *flags)
+    record = json.loads(out)
+    assert status == 0 and record["weights_sha256"] == digest
+    assert record["tiles"] > 1 and record["dtype"] == "bfloat16" and record["device"] == "cpu"
+
+
+def test_a_bad_picture_costs_one_picture(capsys, pictures, tmp_path):
+    (pictures / "p3.png").write_bytes((pictures / "p2.png").read_bytes()[:60])
+    status, out, err = run(capsys, "run", "--model", "lime", pictures, "--output", tmp_path / "out", "--json")
+    records = [json.loads(line) for line in out.splitlines()]
+    assert status == 1 and len(list((tmp_path / "out").iterdir())) == 3
+    assert [Path(record["input"]).name for record in records if "error" in record] == ["p3.png"]
+    assert err.splitlines()[-1] == "error: 1 of 4 pictures could not be restored."
+
+
+def test_unusable_arguments_are_status_2(capsys, pictures, tmp_path):
+    out = ("--output", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    write_picture(tmp_path / "other" / "p1.bmp", picture(20, 20).pixels)
+    failed(capsys, 2, "did you mean dark_channel", "run", "--model", "dark_chanel", pictures, *out)
+    failed(capsys, 2, "no picture or folder", "run", "--model", "lime", tmp_path / "none.png", *out)
+    failed(capsys, 2, "holds no pictures", "run", "--model", "lime", tmp_path / "empty", *out)
+    failed(capsys, 2, "both be written", "run", "--model", "lime", pictures, tmp_path / "other", *out)
+    failed(capsys, 2, "overwritten by its own", "run", "--model", "lime", pictures, "--output", pictures)
+    failed(capsys, 2, "is a file", "run", "--model", "lime", pictures, "--output", pictures / "p1.png")
+    failed(capsys, 2, "--tile", "run", "--model", "lime", pictures, *out, "--tile", "3x")
+    failed(capsys, 2, "from 32", "run", "--model", "lime", pictures, *out, "--tile", "8")
+    failed(capsys, 2, "no cuda:77", "run", "--model", "lime", pictures, *out, "--device", "cuda:77")
+    failed(
+        capsys, 2, "fp16 needs a GPU", "run", "--model", "lime", pictures, *out, "--dtype", "fp16", "--device", "cpu"
+    )
+    failed(capsys, 2, "required", "run", pictures, *out)
+    failed(capsys, 2, "invalid choice", "rum")
+    failed(capsys, 2, "did you mean aecr_net", "convert", "--arch", "aecr", "x.pth", "--output", "x.safetensors")
+    failed(capsys, 2, ".safetensors", "convert", "--arch", "aecr_net", "x.pth", "--output", "x.pth")
+    failed(capsys, 2, "no weights", "push", "lime", "--repo-id", "a/b")
+
+
+def test_failures_are_status_1(capsys, pictures, tmp_path):
+    failed(capsys, 1, "no file or folder", "run", "--model", "./x.safetensors", pictures, "--output", tmp_path / "out")
+    (tmp_path / "note.png").write_text("hello")
+    failed(capsys, 1, "is not a picture", "run", "--model", "lime", tmp_path / "note.png", "--output", tmp_path / "out")
+    failed(
+        capsys, 1, "no weight file", "convert", "--arch", "aecr_net", "x.pth", "--output", tmp_path / "x.safetensors"
+    )
+
+
+def test_debug_shows_the_traceback(pictures, tmp_path):
+    from errors import UnknownNameError
+
+    with pytest.raises(UnknownNameError):
+        main(["run", "--model", "nothing", str(pictures), "--output", str(tmp_path / "out"), "--debug"])
+
+
+def test_convert_is_strict_and_its_result_runs(capsys, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "_ARCHITECTURES", (*networks._ARCHITECTURES, tiny.ENTRY))
+    model = tiny.make(seed=2)
+    official, output = tmp_path / "official.pth", tmp_path / "ours.safetensors"
+    torch.save({"params": {f"module.{key}": value for key, value in model.state_dict().items()}}, official)
+    status, out, _ = run(capsys, "convert", "--arch", "tiny", official, "--output", output)
+    assert status == 0 and "6 tensors" in out
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in load_file(output).items())
+    status, _, _ = run(capsys, "run", "--model", output, pictures, "--output", tmp_path / "out")
+    assert status == 0
+    save_file({"up.bias": torch.zeros(3)}, tmp_path / "part.safetensors")
+    arguments = ("convert", "--arch", "tiny", tmp_path / "part.safetensors", "--output", tmp_path / "no.safetensors")
+    failed(capsys, 1, "missing", *arguments)
+    assert not (tmp_path / "no.safetensors").exists()
+
+
+def test_embedded_weights_are_what_their_cards_say(capsys):
+    status, out, err = run(capsys, "verify")
+    assert status == 0, err
+    with_weights = [card for card in registry.cards() if card.weights]
+    assert out.splitlines()[-1].startswith(f"{len(with_weights)} of {len(with_weights)}")
+
+
+def test_verify_finds_a_wrong_hash_a_wrong_count_and_a_missing_file(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(networks, "_ARCHITECTURES", (*networks._ARCHITECTURES, tiny.ENTRY))
+    model = tiny.make()
+    save_file(model.state_dict(), tmp_path / "tiny.safetensors")
+    from restorers.checkpoint import sha256_of
+
+    digest = sha256_of(tmp_path / "tiny.safetensors")
+    count = sum(p.numel() for p in model.parameters())
+    facts = {
+        "good": {"weights_sha256": digest, "parameters": count},
+        "hash": {"weights_sha256": "0" * 64, "parameters": count},
+        "count": {"weights_sha256": digest, "parameters": 7},
+        "gone": {"weights_sha256": digest, "parameters": count, "weights": "gone.safetensors"},
+    }
+    local = registry.Registry()
+    for name, card in facts.items():
+        card = {"name": name, "weights": "tiny.safetensors"} | card
+        description = {"architecture": "tiny", "config": {}, "card": card}
+        (tmp_path / f"{name}.json").write_text(json.dumps(description))
+    local.register(*networks.entries(tmp_path))
+    monkeypatch.setattr(registry, "_default", local)
+    problems = {verdict.name: verdict.problem for verdict in verify.verify()}
+    assert problems["good"] is None
+    assert "sha256" in problems["hash"] and "7" in problems["count"] and "missing" in problems["gone"]
+    status, out, err = run(capsys, "verify", "--json")
+    assert status == 1 and err.count("error:") == 3
+    assert [json.loads(line)["name"] for line in out.splitlines()] == registry.names()
+
+
+def test_help_and_list_start_without_torch():
+    code = "import sys; from restorers.__main__ import parser; parser(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("command", ["list", "run", "convert", "verify", "push"])
+def test_every_command_explains_itself(capsys, command):
+    status, out, _ = run(capsys, command, "--help")
+    assert status == 0 and f"python -m restorers {command}" in out and "example" in out
+
+
+def test_cards_of_the_contract():
+    assert isinstance(registry.card("dark_channel"), RestorerCard)
+    assert {"dark_channel", "lime", "bicubic_x2", "bicubic_x4"} <= set(registry.names())
