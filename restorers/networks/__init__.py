@@ -57,6 +57,7 @@ class Architecture:
 
 _ARCHITECTURES = (
     Architecture("aecr_net", "restorers.networks.aecr_net", "AecrNet", official=True),
+    Architecture("clip_haze", "restorers.networks.clip_haze", "ClipHaze"),
     Architecture("scl_lle", "restorers.networks.scl_lle", "SclLle"),
     Architecture("ptg_rm", "restorers.networks.ptg_rm", "PtgRm"),
     Architecture("crl_sr", "restorers.networks.crl_sr", "CrlSr"),

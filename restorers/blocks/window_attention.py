@@ -1,0 +1,57 @@
+"""Self-attention inside windows, with a learned bias for every relative position.
+
+Liu et al., "Swin Transformer", ICCV 2021.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def relative_positions(window: int) -> Tensor:
+    """(T, T) index into a table of (2 window - 1)^2 relative positions, T = window^2."""
+    axis = torch.arange(window)
+    place = torch.stack(torch.meshgrid(axis, axis, indexing="ij")).flatten(1)
+    offset = place[:, :, None] - place[:, None, :] + window - 1
+    return offset[0] * (2 * window - 1) + offset[1]
+
+
+class WindowAttention(nn.Module):
+    """Attention among the pixels of each window; (N, H, W, C) to the same, H and W multiples of the window.
+
+    Args:
+        channels: Width, a multiple of ``heads``.
+        heads: Attention heads.
+        window: Side of a window.
+        shift: Move the windows by this many pixels, cyclically, so that neighbours of the unshifted windows meet.
+            Pixels brought together across the picture's border see each other, which is right for a torus only; 0
+            (no shift) is the default here, where another path connects distant pixels.
+    """
+
+    positions: Tensor
+
+    def __init__(self, channels: int, heads: int = 1, window: int = 8, shift: int = 0) -> None:
+        super().__init__()
+        self.heads, self.window, self.shift = heads, window, shift
+        self.project_in = nn.Linear(channels, 3 * channels)
+        self.project_out = nn.Linear(channels, channels)
+        self.bias = nn.Parameter(torch.zeros(heads, (2 * window - 1) ** 2))
+        nn.init.trunc_normal_(self.bias, std=0.02)
+        self.register_buffer("positions", relative_positions(window), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        count, height, width, channels = x.shape
+        side = self.window
+        if self.shift:
+            x = x.roll((-self.shift, -self.shift), (1, 2))
+        rows, columns = height // side, width // side
+        x = x.view(count, rows, side, columns, side, channels).transpose(2, 3).reshape(-1, side * side, channels)
+        q, k, v = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        bias = self.bias[:, self.positions].to(q.dtype)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+        x = self.project_out(x.transpose(1, 2).flatten(2))
+        x = x.view(count, rows, columns, side, side, channels).transpose(2, 3).reshape(count, height, width, channels)
+        return x.roll((self.shift, self.shift), (1, 2)) if self.shift else x
