@@ -69,7 +69,7 @@ class SelectiveScan2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        count, height, width, _ = x.shape
+        _count, height, width, _ = x.shape
         x, gate = self.project_in(x).chunk(2, -1)
         x = F.silu(self.local(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
         # Together when training, where many sequences keep every core busy; one by one when memory matters more.

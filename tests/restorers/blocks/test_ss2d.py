@@ -101,7 +101,7 @@ def test_it_starts_where_mamba_starts():
     model = SelectiveScan2d(16, state=5)
     torch.testing.assert_close(model.log_decay.exp()[2, :, 3], torch.arange(1.0, 6.0))
     steps = F.softplus(model.step_bias)
-    assert 1e-3 * 0.99 <= steps.min() and steps.max() <= 0.1 * 1.01
+    assert steps.min() >= 1e-3 * 0.99 and steps.max() <= 0.1 * 1.01
     assert (model.skip == 1).all()
 
 

@@ -71,7 +71,7 @@ def test_weights_are_convex_and_follow_the_map():
     density = torch.zeros(1, 1, 2, 2)
     density[..., 1] = 1.0
     mixed = block.mix(near, near, far, density, None)
-    assert 0 <= mixed.min() and mixed.max() <= 1
+    assert mixed.min() >= 0 and mixed.max() <= 1
     assert mixed[0, :, 0].max() < 0.01 and mixed[0, :, -1].min() > 0.99
     steps = mixed[0, 0, :, 0].diff()
     assert (steps >= 0).all()  # interpolated, no steps back
@@ -115,7 +115,7 @@ def test_the_density_that_is_used_is_the_guides(clip):
     x = torch.rand(1, 3, 32, 64)
     guide = load_guide(clip)
     density = guide.density(guide.tokens(x))
-    assert density.shape == (1, 1, 4, 8) and 0 <= density.min() and density.max() <= 1
+    assert density.shape == (1, 1, 4, 8) and density.min() >= 0 and density.max() <= 1
     with torch.no_grad():
         asked = model.enhance(x)
         torch.testing.assert_close(model.enhance(x, density), asked)
