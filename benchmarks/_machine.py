@@ -1,0 +1,51 @@
+"""What a measured number must not travel without, and where it is kept."""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from version import __version__
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def machine(*packages: str) -> dict[str, str]:
+    """Processor, load when the measurement ended, and versions."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = (line for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
+        model = next(lines, model).rpartition(":")[2].strip()
+    versions = " ".join(f"{name} {metadata.version(name)}" for name in packages)
+    return {
+        "machine": f"{model}, {os.cpu_count()} cores",
+        "load": f"{os.getloadavg()[0]:.1f}",
+        "versions": f"unveil {__version__} python {platform.python_version()} {versions}".strip(),
+    }
+
+
+def report(name: str, rows: Sequence[Mapping[str, object]], *packages: str) -> None:
+    """Print rows as a table and keep them, with the machine, in ``results/NAME.csv``."""
+    columns = list(rows[0])
+    shown = [columns, *([_shown(row[column]) for column in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in shown) for i in range(len(columns))]
+    for line in shown:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    facts = machine(*packages)
+    print("; ".join(facts.values()))
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [*columns, *facts])
+        writer.writeheader()
+        writer.writerows({**row, **facts} for row in rows)
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1 else (
+        f"{value:.2f}" if isinstance(value, float) else str(value)
+    )  # fmt: skip

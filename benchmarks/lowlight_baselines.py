@@ -1,0 +1,101 @@
+"""How well do low-light methods do on pseudo-pairs of a multi-exposure set, and what is each part of LIME worth?
+
+    python benchmarks/lowlight_baselines.py [--data ../shared/data] [--split validation]
+
+Pairs: of every scene the darkest exposure with a mean luma from 12 to 45, against the one nearest 118. ``validation``
+is the last 15 scenes; the settings were chosen on scenes before them. PSNR and SSIM are those of the protocol
+lowlight-rgb: 8-bit RGB. All times are from one run with one thread: read them as ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks._machine import report  # noqa: E402 - the script runs from anywhere
+from eval.metrics.psnr import psnr  # noqa: E402
+from eval.metrics.ssim import ssim  # noqa: E402
+from images import to_pixels  # noqa: E402
+from restorers import registry  # noqa: E402
+from restorers.classical.lime import Lime  # noqa: E402
+from training.data import multi_exposure  # noqa: E402
+
+DARK = (12.0, 45.0)
+
+
+def methods() -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
+    """The parts of LIME one by one, then every other low-light method there is."""
+    return {
+        "input": lambda x: x,
+        "LIME of the paper (exponent 0.8), no denoising": Lime(exponent=0.8, exposure=None, noise=0),
+        "... exposed to middle grey": Lime(exponent=0.8, noise=0),
+        "... exponent 0: exposure alone": Lime(exponent=0.0, noise=0),
+        "... exponent 0.25": Lime(noise=0),
+        "lime (... and denoised)": Lime(),
+        **{name: registry.create(name) for name in registry.names("lowlight") if name != "lime"},
+    }
+
+
+def pairs(data: Path, validation: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(dark, well exposed) uint8 pictures, one pair a scene that has both."""
+    scenes = defaultdict(list)
+    for name, luma, best, picture in multi_exposure(data, validation=validation):
+        scenes[Path(name).parent.name].append((luma, best, picture))
+    for exposures in scenes.values():
+        dark = [entry for entry in exposures if DARK[0] <= entry[0] <= DARK[1]]
+        reference = next(picture for _, best, picture in exposures if best)
+        if dark:
+            yield min(dark, key=lambda entry: entry[0])[2], reference
+
+
+def main() -> int:
+    """Measure all, and print and keep the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of multi_exposure.tar"
+    )
+    parser.add_argument("--split", choices=("validation", "training"), default="validation")
+    arguments = parser.parse_args()
+    if not (arguments.data / "multi_exposure.tar").is_file():
+        print(f"skipped: there is no multi_exposure.tar in {arguments.data}; name its folder with --data")
+        return 0
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    chosen = methods()
+    values: dict[str, list[tuple[float, float, float]]] = {name: [] for name in chosen}
+    for dark, reference in pairs(arguments.data, arguments.split == "validation"):
+        x = torch.from_numpy(dark).permute(2, 0, 1)[None] / 255
+        for name, method in chosen.items():
+            started = time.perf_counter()
+            with torch.inference_mode():
+                y = method(x)
+            seconds = time.perf_counter() - started
+            output = to_pixels(y)
+            values[name].append((psnr(output, reference), ssim(output, reference), seconds))
+    rows = [
+        {
+            "method": name,
+            "pairs": len(found),
+            "psnr": round(float(np.mean([v[0] for v in found])), 3),
+            "ssim": round(float(np.mean([v[1] for v in found])), 4),
+            "median_ms": round(1000 * float(np.median([v[2] for v in found])), 1),
+        }
+        for name, found in values.items()
+    ]
+    report(f"lowlight_baselines_{arguments.split}", rows, "numpy", "torch", "opencv-python-headless")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
