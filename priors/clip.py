@@ -79,13 +79,17 @@ class ClipPrior:
             PromptError: the image tower is no plain vision transformer.
         """
         check_batch(batch)
-        if self.patch_size is None:
-            raise PromptError(f"{self.name} has no patch features that can be compared with words; use the tile route.")
+        self.require_patches()
         rows, columns = grid if isinstance(grid, tuple) else self.grid_for(*batch.shape[-2:], short=grid)
         size = (rows * self.patch_size, columns * self.patch_size)
         with torch.set_grad_enabled(torch.is_grad_enabled() and batch.requires_grad):
             x = self.preprocess.normalise(self.preprocess.resize(batch.to(self.device), size))
             return F.normalize(dense.encode(self.model.visual, x).patches, dim=1)
+
+    def require_patches(self) -> None:
+        """Raise PromptError for an image tower without patch features."""
+        if self.patch_size is None:
+            raise PromptError(f"{self.name} has no patch features that can be compared with words; use the tile route.")
 
     def grid_for(self, height: int, width: int, short: int | None = None) -> tuple[int, int]:
         """Rows and columns of square patches that follow a picture's aspect.

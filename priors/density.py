@@ -201,6 +201,7 @@ def _places(prior: ClipPrior, batch: Tensor, grid: str | int, route: str) -> tup
     dense_route = route in ("dense", "both") or (route == "auto" and prior.patch_size is not None)
     places = []
     if dense_route:
+        prior.require_patches()
         places += [PlaceFeatures(prior.encode_patches(batch, g)[0]) for g in _grids(prior, batch, grid)]
     if not dense_route or route == "both":
         places.append(tile_features(prior, batch, weight=0.5 if dense_route else 1.0))

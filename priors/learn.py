@@ -1,7 +1,7 @@
 """Learned prompts: context vectors instead of words, from two folders of pictures.
 
-Each end of the pair is ``[v1 ... vn] words``: n learnable token embeddings in front of ordinary words, through the frozen
-text tower (CoOp: Zhou et al., IJCV 2022; for hazy/clear pairs: CLIP-LIT, Liang et al., ICCV 2023). Pictures are
+Each end of the pair is ``[v1 ... vn] words``: n learnable token embeddings in front of ordinary words, through the
+frozen text tower (CoOp: Zhou et al., IJCV 2022; for hazy/clear pairs: CLIP-LIT, Liang et al., ICCV 2023). Pictures are
 encoded once, whole and as crops, so that prompts do not key on layout; after that a step costs one pass of the text
 tower over two short texts. With a few dozen pictures vectors could memorise them, so a second term holds the learned
 features near those of the words they started from (KgCoOp: Yao et al., CVPR 2023).
@@ -123,7 +123,7 @@ def learn(
     settings = settings or Settings()
     if min(len(positives), len(negatives)) < MINIMUM_PICTURES:
         raise PromptError(
-            f"Learning needs at least {MINIMUM_PICTURES} pictures on each side, got {len(positives)} and {len(negatives)}."
+            f"Learning needs at least {MINIMUM_PICTURES} pictures a side, got {len(positives)} and {len(negatives)}."
         )
     rng = np.random.default_rng(settings.seed)
     features, labels = [], []

@@ -68,9 +68,7 @@ def manifest() -> dict[str, Any]:
     """
     path = EMBEDDED / "manifest.json"
     if not path.is_file():
-        raise PromptError(
-            f"The embedded haze CLIP is not installed: {path} is missing; restore assets/weights/haze_clip."
-        )
+        raise PromptError(f"The embedded haze CLIP is not installed: {path} is missing; restore it.")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -138,9 +136,7 @@ def _from_folder(folder: Path, name: str) -> Loaded:
     if weights is None:
         raise PromptError(f"{folder} has a configuration but no weights; put {WEIGHTS} beside {CONFIG}.")
     if model_config.get("text_cfg", {}).get("hf_tokenizer_name") and not (folder / "tokenizer_config.json").is_file():
-        raise PromptError(
-            f"{config} names a Hugging Face tokenizer, but {folder} has no tokenizer files; add them there."
-        )
+        raise PromptError(f"{config} names a Hugging Face tokenizer, but {folder} has no tokenizer files; add them.")
     model, tokenizer = _create(f"local-dir:{folder}", None, name, weights)
     return Loaded(name, model, tokenizer, hash_file(weights))
 
@@ -186,18 +182,17 @@ def _create(identifier: str, tag: str | None, name: str, weights: Path | None) -
 
 def _explain(error: Exception, name: str, weights: Path | None) -> str:
     text = " ".join(str(error).split())
-    if "size mismatch" in text or "Missing key" in text or "Unexpected key" in text:
-        what = text[text.find("size mismatch") :] if "size mismatch" in text else text[text.find("Missing key") :]
-        where = f"{weights}" if weights else f"The weights of {name}"
-        return (
-            f"{where} do not fit the architecture in the configuration ({what[:160]}); take both from the same model."
-        )
+    for symptom in ("size mismatch", "Missing key", "Unexpected key"):
+        if symptom in text:
+            what = text[text.find(symptom) :][:160]
+            where = str(weights) if weights else f"The weights of {name}"
+            return f"{where} do not fit the configured architecture ({what}); take both files from one model."
     if weights is not None:
         what = f"{type(error).__name__}: {text[:200]}"
         return f"{weights} or its configuration cannot be loaded ({what}); replace the damaged file."
     return (
-        f"{name} could not be fetched from the Hub ({text[:200]}); with no network put its {CONFIG} and {WEIGHTS} into a "
-        f"folder and give local-dir:FOLDER."
+        f"{name} could not be fetched from the Hub ({text[:200]}); with no network put its {CONFIG} and {WEIGHTS} "
+        f"into a folder and give local-dir:FOLDER."
     )
 
 
@@ -207,10 +202,8 @@ def _check_tokenizer(model: nn.Module, tokenizer: Any, name: str) -> None:
     known = getattr(tokenizer, "vocab_size", None)
     if size and known and known > size:
         raise PromptError(
-            f"{name} has {size} token embeddings but its tokenizer makes {known} tokens; the tokenizer is another model's."
+            f"{name} has {size} token embeddings but its tokenizer knows {known}; the tokenizer is another model's."
         )
     length = getattr(model, "context_length", None)
     if length and tokenizer(["haze"]).shape[1] > length:
-        raise PromptError(
-            f"{name} reads texts of {length} tokens but its tokenizer makes longer ones; it is another model's."
-        )
+        raise PromptError(f"{name} reads {length} tokens but its tokenizer makes longer texts; it is another model's.")

@@ -1,0 +1,89 @@
+"""Arguments that several commands share: which CLIP, which words, and how results are printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from errors import ImageError
+from images import list_pictures
+from priors.prompts import DEFAULT, PromptSet
+from priors.prompts import load as load_prompts
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line, exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def add_clip(parser: argparse.ArgumentParser) -> None:
+    """--clip, --device, --debug and --json."""
+    parser.add_argument(
+        "--clip", default="embedded", metavar="NAME",
+        help="embedded, local-dir:FOLDER, hf-hub:ORG/NAME, or NAME:TAG such as ViT-B-32:laion2b_s34b_b79k",
+    )  # fmt: skip
+    parser.add_argument("--device", default=None, metavar="DEVICE", help="cpu (default), cuda, ...")
+    parser.add_argument("--json", action="store_true", help="print records for machines")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_prompts(parser: argparse.ArgumentParser) -> None:
+    """--prompts, or --positive and --negative."""
+    parser.add_argument(
+        "--prompts", metavar="SET",
+        help=f"a built-in set, a .json file, or learned prompts (.safetensors); default {DEFAULT}",
+    )  # fmt: skip
+    parser.add_argument("--positive", nargs="+", metavar="TEXT", help="your own words for haze, instead of a set's")
+    parser.add_argument("--negative", nargs="+", metavar="TEXT", help="your own words for its absence")
+
+
+def prompts_of(arguments: argparse.Namespace) -> PromptSet:
+    """The set that the flags describe; words given replace that end of the set."""
+    prompts = load_prompts(arguments.prompts or DEFAULT)
+    if arguments.positive or arguments.negative:
+        prompts = prompts.with_texts(
+            arguments.positive or list(prompts.positives), arguments.negative or list(prompts.negatives)
+        )
+    return prompts
+
+
+def pictures_of(inputs: list[str]) -> list[Path]:
+    """Every picture named or inside a folder named.
+
+    Raises:
+        ImageError: an input does not exist, or there are no pictures at all.
+    """
+    found: list[Path] = []
+    for name in inputs:
+        path = Path(name)
+        if path.is_dir():
+            found += list_pictures(path)
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ImageError(f"There is no picture or folder {path}.")
+    if not found:
+        raise ImageError(f"There are no pictures in {', '.join(inputs)}.")
+    return found
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(value, indent=1))
+
+
+def progress(label: str) -> Any:
+    """A counter line on stderr when that is a terminal, otherwise nothing."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{label} {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,46 @@
+"""``python -m priors learn``: prompts from two folders of pictures."""
+
+from __future__ import annotations
+
+import argparse
+
+from priors.commands import arguments as shared
+
+SUMMARY = "learn prompts (context vectors) from a folder with and a folder without the degradation"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this command."""
+    parser.add_argument("--positive-dir", required=True, metavar="D1", help="pictures that have the degradation")
+    parser.add_argument("--negative-dir", required=True, metavar="D2", help="pictures that have not")
+    parser.add_argument("--output", required=True, metavar="SET.safetensors")
+    parser.add_argument("--steps", type=int, default=None, metavar="N")
+    parser.add_argument("--context", type=int, default=None, metavar="N", help="learned vectors per end")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    shared.add_prompts(parser)
+    shared.add_clip(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Encode, learn and save."""
+    from images import read_picture
+    from priors.clip import load
+    from priors.learn import Settings, learn
+
+    start = shared.prompts_of(arguments)
+    sides = [[read_picture(path) for path in shared.pictures_of([folder])]
+             for folder in (arguments.positive_dir, arguments.negative_dir)]  # fmt: skip
+    chosen = {k: v for k, v in (("steps", arguments.steps), ("context", arguments.context)) if v is not None}
+    settings = Settings(seed=arguments.seed, **chosen)
+    prior = load(arguments.clip, device=arguments.device)
+    learned = learn(prior, *sides, start=start, settings=settings, progress=shared.progress("encoding"))
+    learned.save(arguments.output)
+    record = {"output": arguments.output, "pictures": learned.pictures, "steps": settings.steps, "clip": prior.name,
+              "clip_sha256": prior.sha256, "first_loss": learned.curve[0], "last_loss": learned.curve[-1]}  # fmt: skip
+    if arguments.json:
+        shared.print_json(record)
+    else:
+        print(
+            f"loss {record['first_loss']:.4f} -> {record['last_loss']:.4f}, {settings.steps} steps: {arguments.output}"
+        )
+    return 0

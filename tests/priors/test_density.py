@@ -1,0 +1,127 @@
+"""Scores and maps: definition, invariances, routes, and the split between encoding and scoring."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from errors import PromptError
+from priors import clip, density
+from priors.density import PlaceFeatures, encode_many, encode_picture, haze_map, score, scores_of
+from priors.prompts import PromptSet, end_features
+from tests.priors.tiny import MODEL, picture, write_clip
+
+HAZE = PromptSet("haze", ("a hazy photo", "fog"), ("a clear photo",))
+SWAPPED = PromptSet("clear", HAZE.negatives, HAZE.positives)
+
+
+def test_score_is_the_softmax_over_the_pair(prior):
+    shot = picture()
+    feature = prior.encode_image(shot.to_tensor())[0]
+    logits = prior.logit_scale * end_features(prior, HAZE) @ feature
+    assert score(prior, shot, HAZE) == pytest.approx(float(logits.softmax(0)[0]), abs=1e-6)
+    assert score(prior, shot, HAZE) + score(prior, shot, SWAPPED) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_other_words_need_no_image_tower(prior, monkeypatch):
+    encoded = encode_picture(prior, picture())
+    before = encoded.score(HAZE), encoded.map(HAZE)
+    monkeypatch.setattr(prior, "encode_image", None)
+    monkeypatch.setattr(prior, "encode_patches", None)
+    assert encoded.score(SWAPPED) == pytest.approx(1 - before[0], abs=1e-6)
+    np.testing.assert_allclose(encoded.map(SWAPPED, refine=False), 1 - encoded.map(HAZE, refine=False), atol=1e-5)
+
+
+def test_similarities_are_cosines_in_order(prior):
+    encoded = encode_picture(prior, picture(), maps=False)
+    rows = encoded.similarities(HAZE)
+    assert [r[:2] for r in rows] == [("positive", "a hazy photo"), ("positive", "fog"), ("negative", "a clear photo")]
+    expected = prior.encode_text(["a hazy photo", "fog", "a clear photo"]) @ encoded.feature
+    np.testing.assert_allclose([r[2] for r in rows], expected.numpy(), atol=1e-6)
+    with pytest.raises(PromptError, match="maps=True"):
+        encoded.map(HAZE)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (48, 64), (64, 48), (33, 171), (1100, 40)])
+@pytest.mark.parametrize("route", ["dense", "tiles", "both"])
+def test_maps_have_the_pictures_size_and_range(prior, size, route):
+    found = haze_map(prior, picture(*size), HAZE, route=route)
+    assert found.shape == size and found.dtype == np.float32
+    assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
+
+
+def test_dense_map_is_the_softmax_at_every_patch(prior):
+    shot = picture(48, 64)
+    encoded = encode_picture(prior, shot, grid=6)
+    patches = prior.encode_patches(shot.to_tensor(), 6)[0]
+    logits = prior.logit_scale * torch.einsum("dhw,kd->khw", patches, end_features(prior, HAZE))
+    np.testing.assert_allclose(encoded.coarse_map(HAZE), logits.softmax(0)[0].numpy(), atol=1e-5)
+
+
+def test_routes_are_fused_as_logits(prior):
+    shot = picture(40, 40)
+    logit = lambda p: np.log(p / (1 - p))  # noqa: E731
+    dense = encode_picture(prior, shot, route="dense", grid=4).coarse_map(HAZE)
+    both = encode_picture(prior, shot, route="both", grid=4)
+    tiles = next(p for p in both.places if p.margins)
+    alone = density.EncodedPicture(prior, both.feature, (PlaceFeatures(both.places[0].features), tiles), both.guide)
+    direction = prior.logit_scale * (end_features(prior, HAZE)[0] - end_features(prior, HAZE)[1])
+    placed = density._enlarge(torch.einsum("dhw,d->hw", tiles.features, direction).numpy(), dense.shape, tiles.margins)
+    expected = (logit(dense) + 0.5 * placed) / 1.5
+    np.testing.assert_allclose(logit(alone.coarse_map(HAZE)), expected, atol=1e-4)
+
+
+def test_tiles_are_crops_through_the_whole_tower(prior):
+    batch = picture(40, 70).to_tensor()
+    tiles = density.tile_features(prior, batch, fraction=0.5)
+    rows, columns = tiles.features.shape[1:]
+    assert (rows, columns) == (3, 6)
+    torch.testing.assert_close(
+        tiles.features[:, 0, 0], prior.encode_image(batch[..., :20, :20])[0], rtol=1e-4, atol=1e-6
+    )
+    last = prior.encode_image(batch[..., -20:, -20:])[0]
+    torch.testing.assert_close(tiles.features[:, -1, -1], last, rtol=1e-4, atol=1e-6)
+
+
+def test_enlarging_puts_tile_centres_where_they_are():
+    """A linear ramp sampled at the tiles' centres comes back as the ramp, flat beyond the outermost centres."""
+    centres = np.array([0.25, 0.5, 0.75], np.float32)
+    wide = density._enlarge(np.tile(centres, (3, 1)), (60, 60), (0.25, 0.25))
+    at = (np.arange(60) + 0.5) / 60
+    np.testing.assert_allclose(wide[30], np.clip(at, 0.25, 0.75), atol=1e-5)
+
+
+def test_edges_come_from_the_picture(prior):
+    """A step in the guide sharpens a blurred step of the map and moves nothing else."""
+    guide = np.zeros((64, 64, 3), np.float32)
+    guide[:, 32:] = 1.0
+    features = torch.zeros(16, 4, 4)
+    direction = end_features(prior, HAZE)[0] - end_features(prior, HAZE)[1]
+    features[:, :, 2:] = direction[:, None, None]
+    features[:, :, :2] = -direction[:, None, None]
+    encoded = density.EncodedPicture(prior, features[:, 0, 0], (PlaceFeatures(features),), guide)
+    coarse, refined = encoded.map(HAZE, refine=False), encoded.map(HAZE)
+    step = lambda m: m[:, 32].mean() - m[:, 31].mean()  # noqa: E731
+    assert step(refined) > 4 * step(coarse) > 0
+    np.testing.assert_allclose(refined[:, [2, -3]], coarse[:, [2, -3]], atol=0.03)
+
+
+def test_models_without_patch_features_get_maps_from_tiles(tmp_path):
+    model = {**MODEL, "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 32}}
+    resnet = clip.load(f"local-dir:{write_clip(tmp_path / 'resnet', model=model)}")
+    assert haze_map(resnet, picture(40, 60), HAZE).shape == (40, 60)
+    with pytest.raises(PromptError, match="tile route"):
+        haze_map(resnet, picture(40, 60), HAZE, route="dense")
+
+
+def test_many_pictures_at_once_are_single_ones(prior):
+    shots = [picture(40, 40, 1), picture(30, 50, 2), picture(40, 40, 3)]
+    scores = scores_of(prior, encode_many(prior, shots), HAZE)
+    np.testing.assert_allclose(scores, [score(prior, s, HAZE) for s in shots], atol=1e-5)
+
+
+@pytest.mark.parametrize(("grid", "route"), [("fine", "dense"), ("1", "dense"), (500, "dense"), ("auto", "patches")])
+def test_unusable_grids_and_routes(prior, grid, route):
+    with pytest.raises(PromptError, match=r"grid|route"):
+        encode_picture(prior, picture(), grid=grid, route=route)
