@@ -53,7 +53,8 @@ def bootstrap_intervals(
     Both intervals are too narrow for small sets: a bootstrap world of n images has a spread sqrt((n - 1) / n) too small
     and does not know that it was estimated. `expand` moves the tail probabilities outwards by exactly these two
     amounts, alpha/2 -> Phi(-sqrt(n / (n - 1)) t_(alpha/2, n-1)) (Hesterberg 2015, section 5.1); at n = 5 that raises
-    the coverage of a 95% interval from about 84% to 94%, at n = 500 it changes nothing that can be seen.
+    the coverage of a 95% interval from 81-84% to 89-92%, at n = 500 it changes nothing that can be seen
+    (docs/leaderboard.md).
 
     Args:
         values: (n, k) finite numbers, one row an image, one column a method.
