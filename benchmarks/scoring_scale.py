@@ -38,7 +38,6 @@ from images import encode_picture  # noqa: E402 - the script runs from anywhere
 from version import __version__  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "scoring_scale.csv"
-PARTS = ("scale", "workers", "resume", "shards", "ray")
 METRICS = "psnr,ssim,niqe"
 
 
@@ -248,10 +247,13 @@ def save(results: Sequence[Result]) -> None:
         writer.writerows(asdict(result) | facts for result in results)
 
 
+PARTS = {"scale": run_scale, "workers": run_workers, "resume": run_resume, "shards": run_shards, "ray": run_ray}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=10_000)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--data", type=Path, help="keep the generated pairs here")
     parser.add_argument("--save", action="store_true", help=f"append to {RESULTS.relative_to(ROOT)}")
     args = parser.parse_args()
@@ -260,11 +262,10 @@ def main() -> None:
     try:
         if not data.exists():
             generate(data, args.pairs)
-        results: list[Result] = []
         for part in args.parts:
-            results += globals()[f"run_{part}"](data, work, args.pairs)
-        if args.save and results:
-            save(results)
+            results = PARTS[part](data, work, args.pairs)
+            if args.save and results:
+                save(results)
     finally:
         shutil.rmtree(work)
 

@@ -18,7 +18,7 @@ from itertools import islice
 from errors import UsageError
 from eval.units import Job, Outcome, Unit, crashed, run_unit
 
-_THREADS = (
+THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -107,10 +107,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _start_worker() -> None:
-    """One thread, and an end when the parent has ended: a killed parent must not leave workers waiting for ever."""
-    import cv2
-
-    cv2.setNumThreads(1)
+    """End when the parent has ended: a killed parent must not leave workers waiting for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
@@ -126,8 +123,8 @@ def _follow(sentinel: int) -> None:
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
     """Thread counts are read when the libraries load, so children have to be born with them."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
         yield
     finally:

@@ -10,7 +10,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from errors import SetError, UnknownNameError
 from eval.sources import Source
@@ -266,13 +265,13 @@ def keys_of(paths: Sequence[str]) -> list[str]:
 
 def without_common_folder(paths: Sequence[str]) -> list[str]:
     """The paths without the leading folders that all of them share."""
-    folders = [PurePosixPath(path).parts[:-1] for path in paths]
+    parts = [path.split("/") for path in paths]
     shared = 0
-    for level in zip(*folders, strict=False):
+    for level in zip(*(part[:-1] for part in parts), strict=False):
         if len(set(level)) > 1:
             break
         shared += 1
-    return ["/".join(PurePosixPath(path).parts[shared:]) for path in paths]
+    return ["/".join(part[shared:]) for part in parts]
 
 
 def _words(path: str, word: Callable[[str], str]) -> tuple[str, str, str]:

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from errors import ImageError, UsageError
+from eval.distributed import THREADS
 from eval.sources import BrokenSource, BytesSource, Source
 from eval.units import Job, Outcome, Unit, make_ahead, run_unit
 from images import read_picture
 
 _ROOT = Path(__file__).resolve().parents[1]
-_SETTINGS = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+_SETTINGS = dict.fromkeys(THREADS, "1") | {"RAY_USAGE_STATS_ENABLED": "0"}
 _BLOCK = 32
 """Units per block: what travels and is retried together."""
 
@@ -116,10 +117,8 @@ class _Stage:
     """An actor; looks into the store only on the machine that has it."""
 
     def __init__(self, job: Job, home: str) -> None:
-        import cv2
         import ray
 
-        cv2.setNumThreads(1)
         here = ray.get_runtime_context().get_node_id() == home
         self.job = job if here else replace(job, store=None)
 

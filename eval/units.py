@@ -189,6 +189,12 @@ def _run_method(files: _Files, method: Method, result: Source | None, job: Job, 
     return _measure(files, output, todo, blank, job) + _under_this_name(known, blank)
 
 
+@lru_cache(maxsize=16)
+def _hash_of(protocol: Protocol) -> str:
+    """The protocol's hash, worked out once and not once a picture."""
+    return protocol.hash
+
+
 def _look_up(
     files: _Files, method: Method, result: Source | None, job: Job
 ) -> tuple[ScoreRow, list[ScoreRow], list[str]]:
@@ -218,7 +224,7 @@ def _blank(files: _Files, method: Method, job: Job) -> ScoreRow:
         metric=WHOLE_PICTURE,
         error="not scored",
         protocol=job.protocol.name,
-        protocol_hash=job.protocol.hash,
+        protocol_hash=_hash_of(job.protocol),
         input_sha256=files.sha256(files.pair.input),
         reference_sha256=files.sha256(files.pair.reference),
         code_version=__version__,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eval.leaderboard import Leaderboard
 
 _DESCRIPTION = """Rank methods on one set. A method is 'input' (the degraded pictures themselves), a restorer of ours,
 a checkpoint (file, folder or Hub repository), or NAME=PLACE with results that exist as a folder, zip or tar. Restoring
@@ -34,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open, report, restore and score, rank, write."""
     from eval import console, efficiency, protocol
-    from eval.export import to_markdown, to_report, write_all
+    from eval.export import to_report, write_all
     from eval.leaderboard import build
     from eval.methods import parse_methods
     from eval.runner import make_plan
@@ -70,7 +74,25 @@ def run(args: argparse.Namespace) -> int:
     names = [method.name for method in methods]
     board = build(frame, methods=names, images=args.images, costs=costs)
     write_all(board, frame, args.output)
-    print(to_report(board) if args.json else to_markdown(board))
+    print(to_report(board) if args.json else board_text(board))
     if not args.json:
         console.tell(f"Written to {args.output}: rows.parquet, leaderboard.csv, .md, .tex, .html and report.json.")
     return 1 if args.strict and frame["error"].notna().any() else 0
+
+
+def board_text(board: Leaderboard) -> str:
+    """The table for a terminal; methods with a common letter cannot be told apart."""
+    from eval import console
+    from eval.exports import printed
+
+    heads = ["method", *(printed.title(board, metric) for metric in board.metrics), "average rank", "failures"]
+    body = [
+        [
+            f"{line.rank}. {line.method}",
+            *(f"{cell.text} {cell.group}".strip() for cell in line.cells),
+            line.average_rank,
+            str(line.failures),
+        ]
+        for line in printed.lines(board)
+    ]
+    return "\n".join([console.columns(heads, body), "", *printed.sentences(board)])
