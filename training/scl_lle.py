@@ -23,7 +23,7 @@ from errors import UnknownNameError
 from restorers.networks.scl_lle import SclLle, apply_curves
 from training import data
 from training.degradations.low_light import low_light
-from training.losses.curve import brightness_contrast, colour_constancy, curve_smoothness
+from training.losses.curve import brightness_contrast, colour_constancy, curve_agreement, curve_smoothness
 from training.losses.features import Features, SequentialTaps, create_features
 from training.losses.gram import gram_triplet
 from training.losses.semantic import IGNORED, segmentation, semantic_brightness
@@ -34,14 +34,14 @@ from training.task import Pair, Task
 SHORT = 256
 """Packed pictures are reduced to this short side."""
 
-DARK_LUMA = (8.0, 40.0)
+DARK_LUMA = (8.0, 38.0)
 UNDER_LUMA, OVER_LUMA = 60.0, 180.0
 NORMAL_LUMA = (90.0, 145.0)
 VALIDATION_LUMA = (12.0, 45.0)
 NYU_STRIDE = 4
 """Every fourth labelled scene is packed; neighbours in NYU are often the same room."""
 
-_TERMS = ("smoothness", "colour", "semantic", "preservation", "brightness", "gram", "segmentation")
+_TERMS = ("smoothness", "agreement", "colour", "semantic", "preservation", "brightness", "gram", "segmentation")
 _OPTIONS = ("features", "feature_scale", "brightness_margin", "gram_margin", "alignment", "area_mean", "detach")
 
 
@@ -54,7 +54,7 @@ class SclLleTask(Task):
       brings along; ``labelled``, the share of dark crops that are darkened NYU scenes; ``gain``, how much linear light
       those keep (low, high); ``electrons``, the range of their sensor's full well, or nothing for noise-free;
       ``segmenter``, a name for ``training.segmenters`` that labels what has no labels.
-    - ``loss``: weights ``smoothness``, ``colour``, ``semantic``, ``preservation``, ``brightness``, ``gram``; margins
+    - ``loss``: weights ``smoothness``, ``agreement``, ``colour``, ``semantic``, ``preservation``, ``brightness``, ``gram``; margins
       ``brightness_margin``, ``gram_margin``; ``alignment`` (``rank``, ``position``); ``features``; ``feature_scale``,
       by which feature maps are multiplied; ``area_mean``, the released form of the semantic term; ``segmentation``,
       the weight of the segmenter's cross-entropy, whose classes then have to be those of the labels, and ``detach``,
@@ -111,7 +111,11 @@ class SclLleTask(Task):
         curves = self.model.curves(dark).float()
         bright = apply_curves(dark, curves)
         loss = self.recipe.loss
-        losses = {"smoothness": curve_smoothness(curves), "colour": colour_constancy(bright)}
+        losses = {
+            "smoothness": curve_smoothness(curves),
+            "agreement": curve_agreement(curves),
+            "colour": colour_constancy(bright),
+        }
         contrast = partial(
             brightness_contrast,
             bright,

@@ -28,6 +28,19 @@ def curve_smoothness(curves: Tensor) -> Tensor:
     return 2 * (rows + columns)
 
 
+def curve_agreement(curves: Tensor) -> Tensor:
+    """How far the curves of the three colours are apart: mean squared deviation from their common mean.
+
+    Nothing else ties the colours of a pixel together: brightness sees their mean, grey-world the mean of a picture.
+    Equal curves brighten without a tint.
+
+    Args:
+        curves: (N, 3K, H, W), three channels an iteration.
+    """
+    colours = curves.unflatten(1, (-1, 3))
+    return (colours - colours.mean(2, keepdim=True)).square().mean()
+
+
 def colour_constancy(picture: Tensor) -> Tensor:
     """Grey-world distance: how far the channel means of each picture are from each other (Zero-DCE, eq. 7).
 

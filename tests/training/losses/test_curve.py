@@ -9,6 +9,7 @@ from training.losses.curve import (
     brightness_contrast,
     brightness_distance,
     colour_constancy,
+    curve_agreement,
     curve_smoothness,
 )
 
@@ -26,6 +27,14 @@ def test_smoothness_as_the_script_sums_it():
     rows = (maps[:, :, 1:] - maps[:, :, :-1]).pow(2).sum() / (5 * 5)
     columns = (maps[..., 1:] - maps[..., :-1]).pow(2).sum() / (6 * 4)
     assert float(curve_smoothness(maps)) == pytest.approx(float(2 * (rows + columns) / 2), rel=1e-5)
+
+
+def test_equal_curves_of_the_colours_agree():
+    grey = torch.rand(2, 8, 1, 5, 6).expand(2, 8, 3, 5, 6).flatten(1, 2)
+    assert float(curve_agreement(grey)) == pytest.approx(0.0, abs=1e-12)
+    # One iteration, red 0.3 above green and blue: deviations 0.2, -0.1, -0.1.
+    tinted = torch.tensor([0.3, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+    assert float(curve_agreement(tinted)) == pytest.approx((0.04 + 0.01 + 0.01) / 3, rel=1e-5)
 
 
 def test_colour_constancy_of_grey_is_zero_with_zero_gradient():
