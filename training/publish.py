@@ -49,7 +49,7 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
         "architecture": arch,
         "config": options,
         "card": {
-            **{key: value for key, value in recipe.card.items() if key in ("title", "summary", "trained_on")},
+            **{key: value for key, value in recipe.card.items() if key in ("title", "summary", "trained_on", "licence")},
             "name": name,
             "parameters": count_parameters(architecture(arch).load()(**options)),
             "weights": f"{name}.safetensors",

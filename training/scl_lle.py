@@ -54,11 +54,11 @@ class SclLleTask(Task):
       brings along; ``labelled``, the share of dark crops that are darkened NYU scenes; ``gain``, how much linear light
       those keep (low, high); ``electrons``, the range of their sensor's full well, or nothing for noise-free;
       ``segmenter``, a name for ``training.segmenters`` that labels what has no labels.
-    - ``loss``: weights ``smoothness``, ``agreement``, ``colour``, ``semantic``, ``preservation``, ``brightness``, ``gram``; margins
-      ``brightness_margin``, ``gram_margin``; ``alignment`` (``rank``, ``position``); ``features``; ``feature_scale``,
-      by which feature maps are multiplied; ``area_mean``, the released form of the semantic term; ``segmentation``,
-      the weight of the segmenter's cross-entropy, whose classes then have to be those of the labels, and ``detach``,
-      which takes its gradient away as the released script does.
+    - ``loss``: weights ``smoothness``, ``agreement``, ``colour``, ``semantic``, ``preservation``, ``brightness``,
+      ``gram``; margins ``brightness_margin``, ``gram_margin``; ``alignment`` (``rank``, ``position``); ``features``;
+      ``feature_scale``, by which feature maps are multiplied; ``area_mean``, the released form of the semantic term;
+      ``segmentation``, the weight of the segmenter's cross-entropy, whose classes then have to be those of the
+      labels, and ``detach``, which takes its gradient away as the released script does.
     - ``validation``: ``pairs`` of the quick selection.
     """
 
