@@ -17,6 +17,8 @@ from training.recipe import file_sha256, load_recipe
 LARGEST = 12_000_000
 """Bytes that an embedded weight file may have."""
 
+_CARD_FIELDS = ("title", "summary", "trained_on", "licence")
+
 
 def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, Any]:
     """Copy the weights, write ``NAME.json``, and load the result once to be sure.
@@ -49,7 +51,7 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
         "architecture": arch,
         "config": options,
         "card": {
-            **{key: value for key, value in recipe.card.items() if key in ("title", "summary", "trained_on", "licence")},
+            **{key: value for key, value in recipe.card.items() if key in _CARD_FIELDS},
             "name": name,
             "parameters": count_parameters(architecture(arch).load()(**options)),
             "weights": f"{name}.safetensors",
