@@ -67,7 +67,7 @@ class Registry:
         return self._entries[name]
 
 
-_METHODS: tuple[str, ...] = ("restorers.classical",)
+_METHODS: tuple[str, ...] = ("restorers.networks", "restorers.classical")
 """Packages that offer a function ``entries()`` with their (card, factory) pairs, in the order shown to people."""
 
 _default: Registry | None = None

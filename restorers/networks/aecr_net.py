@@ -22,7 +22,7 @@ from restorers.blocks.slabs import map_slabs, slabs
 from restorers.blocks.whitening import WhiteningConv2d
 from restorers.card import RestorerCard
 
-SLAB_PIXELS = 2**18
+SLAB_PIXELS = 2**19
 """Pixels of the picture that pass through the full-resolution layers at a time; more are cut into slabs of rows."""
 
 CARD = RestorerCard(
