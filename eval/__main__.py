@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 import sys
-import traceback
 from collections.abc import Sequence
 
-from errors import HubError, UsageError
+import command_line
+from command_line import Parser
 from eval import commands
-from eval.console import Parser, tell
 from version import __version__
 
 ORDER = ("score", "leaderboard", "merge", "export", "diagnose", "protocols", "niqe_fit")
@@ -34,22 +32,7 @@ def build_parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
-    args = build_parser().parse_args([word for word in words if word != "--debug"])
-    try:
-        return args.run(args)
-    except HubError as error:
-        if debug:
-            traceback.print_exc()
-        tell(f"python -m eval {args.command}: {error}")
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        tell("Stopped.")
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone, as in "| head"
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return command_line.main(build_parser(), arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
 
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     from eval.pairing import PairingReport
     from eval.runner import Progress
     from eval.sets import Location
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with status 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def add_set_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from errors import HubError, UsageError
-from priors.commands.arguments import Parser
+import command_line
+from command_line import Parser
 
 COMMANDS = ("score", "density", "learn", "compare")
 
@@ -20,15 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"priors.commands.{name}")
         child = commands.add_parser(name, help=module.SUMMARY, description=module.__doc__)
         module.add_arguments(child)
-        child.set_defaults(run=module.run)
-    arguments = parser.parse_args(argv)
-    try:
-        return arguments.run(arguments)
-    except HubError as error:
-        if arguments.debug:
-            raise
-        print(f"priors {arguments.command}: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        child.set_defaults(execute=module.run)
+    return command_line.main(parser, argv)
 
 
 if __name__ == "__main__":

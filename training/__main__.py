@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from errors import HubError, UsageError
+import command_line
+from command_line import Parser
+from errors import UsageError
 
 EXAMPLES = """examples:
   python -m training fit training/recipes/aecr_net.yaml --data ~/data --output runs/aecr_net --workers 8
@@ -22,7 +24,7 @@ EXAMPLES = """examples:
 
 def parser() -> argparse.ArgumentParser:
     """Every command and option; made without importing torch."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="python -m training",
         description="Train the embedded networks, or your own, and measure what came out.",
         epilog=EXAMPLES,
@@ -76,7 +78,6 @@ def parser() -> argparse.ArgumentParser:
     publish.set_defaults(execute=_publish)
 
     for command in (fit, evaluate, publish):
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.add_argument("--json", action="store_true", help="print the result for machines")
     return top
 
@@ -161,14 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 done, 1 failed, 2 unusable arguments.
     """
-    arguments = parser().parse_args(argv)
-    try:
-        return arguments.execute(arguments)
-    except HubError as error:
-        if arguments.debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    return command_line.main(parser(), argv)
 
 
 if __name__ == "__main__":

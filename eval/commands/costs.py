@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run (default cpu)")
     parser.add_argument("--repeats", type=int, default=3, help="timed passes, of which the median counts (default 3)")
     parser.add_argument("--json", action="store_true", help="print the measurements for machines")
-    parser.set_defaults(run=run)
+    parser.set_defaults(execute=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         "resize-reference (default: sots-10px where it fits, else center-crop)")  # fmt: skip
     parser.add_argument("--niqe-parameters", type=Path, metavar="FILE.mat|.npz", help="pristine NIQE model")
     parser.add_argument("--json", action="store_true", help="print a record for machines")
-    parser.set_defaults(run=run)
+    parser.set_defaults(execute=run)
 
 
 def run(args: argparse.Namespace) -> int:

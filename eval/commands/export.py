@@ -50,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--method", metavar="NAME", help="for model-index and eval-results: which method")
     parser.add_argument("--hub-dataset", metavar="ID", help="for model-index and eval-results: the set's Hub id")
     parser.add_argument("--source-url", metavar="URL", help="for model-index and eval-results: where the board stands")
-    parser.set_defaults(run=run)
+    parser.set_defaults(execute=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         "every method has (default), or over each method's own")  # fmt: skip
     parser.add_argument("--costs", type=Path, metavar="FILE.json", help="what 'python -m eval costs' measured")
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs in DIR")
-    parser.set_defaults(run=run)
+    parser.set_defaults(execute=run)
 
 
 def run(args: argparse.Namespace) -> int:

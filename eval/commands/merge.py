@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("rows", nargs="+", type=Path, metavar="ROWS", help="row files: .csv, .parquet, .jsonl")
     parser.add_argument("--output", required=True, type=Path, metavar="ROWS", help="where to")
     parser.add_argument("--json", action="store_true", help="print a record for machines")
-    parser.set_defaults(run=run)
+    parser.set_defaults(execute=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                         "picture's sharpest (default 0.75, as in the paper)")  # fmt: skip
     parser.add_argument("--about", default="", help="a line about the photographs, stored in the file")
     parser.add_argument("--json", action="store_true", help="print a record for machines")
-    parser.set_defaults(run=run)
+    parser.set_defaults(execute=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "pictures of different size is added with a plus sign, as in dehaze-rgb+sots-10px.",
     )
     parser.add_argument("--json", action="store_true", help="print every field for machines")
-    parser.set_defaults(run=run)
+    parser.set_defaults(execute=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--method", default="input", metavar="NAME", help="who made these pictures (default: input)")
     parser.add_argument("--shard", metavar="I/N", help="score every N-th picture from the I-th (0/4 … 3/4); see merge")
     parser.add_argument("--resume", action="store_true", help="go on with what the journal or OUTPUT holds already")
-    parser.set_defaults(run=run)
+    parser.set_defaults(execute=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from errors import ImageError
 from images import list_pictures
@@ -14,23 +14,14 @@ from priors.prompts import DEFAULT, PromptSet
 from priors.prompts import load as load_prompts
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line, exit status 2."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with status 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def add_clip(parser: argparse.ArgumentParser) -> None:
-    """--clip, --device, --debug and --json."""
+    """--clip, --device and --json."""
     parser.add_argument(
         "--clip", default="embedded", metavar="NAME",
         help="embedded, local-dir:FOLDER, hf-hub:ORG/NAME, or NAME:TAG such as ViT-B-32:laion2b_s34b_b79k",
     )  # fmt: skip
     parser.add_argument("--device", default=None, metavar="DEVICE", help="cpu (default), cuda, ...")
     parser.add_argument("--json", action="store_true", help="print records for machines")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def add_prompts(parser: argparse.ArgumentParser) -> None:

@@ -103,7 +103,7 @@ def _run(*words: str) -> int:
     for module in (command, niqe_fit, protocols):
         module.add_parser(subparsers)
     args = parser.parse_args(words)
-    return args.run(args)
+    return args.execute(args)
 
 
 def test_diagnose_command(pair: tuple, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:

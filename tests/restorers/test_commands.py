@@ -122,11 +122,10 @@ def test_failures_are_status_1(capsys, pictures, tmp_path):
     )
 
 
-def test_debug_shows_the_traceback(pictures, tmp_path):
-    from errors import UnknownNameError
-
-    with pytest.raises(UnknownNameError):
-        main(["run", "--model", "nothing", str(pictures), "--output", str(tmp_path / "out"), "--debug"])
+def test_debug_shows_the_traceback(capsys, pictures, tmp_path):
+    words = ["run", "--model", "nothing", str(pictures), "--output", str(tmp_path / "out"), "--debug"]
+    assert main(words) == 2
+    assert "UnknownNameError" in capsys.readouterr().err
 
 
 def test_convert_is_strict_and_its_result_runs(capsys, pictures, tmp_path, monkeypatch):
