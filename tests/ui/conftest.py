@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from ui.evaluate import place_sets, submit
 from ui.jobs import JobState
 from ui.settings import Settings
 
-CHROMIUM = "/usr/bin/chromium"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ def engine(tmp_path: Path) -> Engine:
 def browser() -> Iterator[object]:
     """A Chromium; tests that need it are skipped where there is none."""
     api = pytest.importorskip("playwright.sync_api")
-    if not Path(CHROMIUM).exists():
+    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if program is None:
         pytest.skip("Chromium is not installed; 'make test' brings it, or run scripts/chromium.sh")
     with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield found
         found.close()
 

@@ -1,0 +1,125 @@
+"""Settings, words, small drawings, folders: the parts that need no server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from errors import UsageError
+from ui import html, plots, text, theme
+from ui.engine import enlarged
+from ui.evaluate import method_name
+from ui.seen import check_clip_name
+from ui.session import Scratch, gather, safe_stem
+from ui.settings import from_environment
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_settings_have_defaults_and_read_every_variable_they_document() -> None:
+    plain = from_environment({})
+    assert (plain.data, plain.port, plain.workers) == (Path("var").resolve(), None, 1)
+    assert plain.rows.parent == plain.data
+    full = from_environment({"UNVEIL_DATA": "/x", "PORT": "8000", "GRADIO_SERVER_PORT": "9000", "UNVEIL_WORKERS": "2"})
+    assert (full.data, full.port, full.workers) == (Path("/x"), 9000, 2)
+    documented = set(re.findall(r"``([A-Z_]+)``", from_environment.__doc__))
+    source = (ROOT / "ui" / "settings.py").read_text()
+    assert documented == set(re.findall(r'env\.get\("([A-Z_]+)"', source))
+
+
+@pytest.mark.parametrize("wrong", [{"PORT": "eighty"}, {"UNVEIL_WORKERS": "1.5"}, {"UNVEIL_KEEP_HOURS": "-1"}])
+def test_a_setting_that_is_no_number_is_named(wrong: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        from_environment(wrong)
+
+
+def test_environment_variables_are_read_in_settings_alone() -> None:
+    for path in (ROOT / "ui").glob("*.py"):
+        if path.name != "settings.py":
+            assert "environ" not in path.read_text(), path.name
+
+
+def test_the_page_asks_for_nothing_elsewhere() -> None:
+    for css in (theme.css(), theme.LOGO.read_text()):
+        assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org)", css)
+    chosen = theme.theme()
+    assert not [sheet for sheet in chosen._stylesheets if sheet]
+    assert all("http" not in rule for rule in chosen._font_css)
+
+
+def test_what_comes_from_people_is_escaped() -> None:
+    evil = "<script>alert(1)</script>"
+    for made in (html.alert(evil, [evil]), html.facts([(evil, evil)]), html.numbers([(evil, evil)]),
+                 plots.bars([(evil, 0.5, 0.5)], evil), html.link(f"javascript:{evil}", evil)):  # fmt: skip
+        assert "<script" not in made
+    assert "href" not in html.link("javascript:alert(1)", "x")
+
+
+LABELS = ("EVALUATE_INPUTS", "EVALUATE_REFERENCES", "EVALUATE_RESULTS")
+
+
+def test_sentences_are_sentences() -> None:
+    for name, value in vars(text).items():
+        words = value[1] if isinstance(value, tuple) else value
+        if name.isupper() and name not in LABELS and isinstance(words, str) and " " in words:
+            assert words.endswith("."), name
+
+
+def test_uploads_of_the_same_name_are_all_kept(tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.png").write_text(folder)
+    target = gather([str(tmp_path / "a/x.png"), str(tmp_path / "b/x.png")], tmp_path / "c")
+    assert sorted(path.read_text() for path in target.iterdir()) == ["a", "b"]
+
+
+def test_a_session_forgets_its_pictures_and_no_others() -> None:
+    class Request:
+        def __init__(self, session_hash: str) -> None:
+            self.session_hash = session_hash
+
+    scratch = Scratch()
+    mine, other = scratch.folder(Request("../../me")), scratch.folder(Request("you"))
+    assert mine.is_relative_to(Path(scratch._home.name))
+    scratch.forget(Request("../../me"))
+    assert not mine.exists()
+    assert other.exists()
+
+
+@pytest.mark.parametrize(("name", "stem"), [("a b.png", "a_b"), ("../../x.png", "x"), ("….png", "picture")])
+def test_names_for_downloads(name: str, stem: str) -> None:
+    assert safe_stem(name) == stem
+
+
+def test_methods_of_uploaded_results_get_names_of_their_own() -> None:
+    assert method_name("AECR net.zip", []) == "AECR-net"
+    assert method_name("input.zip", ["input"]) == "input-2"
+    assert method_name("x.tar.gz", ["x=results/x/x.zip", "x-2"]) == "x-3"
+
+
+@pytest.mark.parametrize("name", ["local-dir:/etc", "local-dir:x", "hf-hub:/etc/passwd", "ViT-B-32:/weights.pt",
+                                  "ViT-B-32:../w.pt", "/etc", "", "hf-hub:a", "ViT-B-32:README.md"])  # fmt: skip
+def test_a_clip_by_name_is_never_a_path(name: str) -> None:
+    with pytest.raises(UsageError):
+        check_clip_name(name)
+
+
+def test_clips_by_name() -> None:
+    for name in ("embedded", "hf-hub:laion/CLIP-ViT-B-32", "ViT-B-32:laion2b_s34b_b79k"):
+        assert check_clip_name(name) == name
+
+
+def test_small_inputs_lie_exactly_under_their_enlargement() -> None:
+    import numpy as np
+
+    small = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    large = enlarged(small, 4, 4)
+    assert large.shape == (4, 4, 3)
+    np.testing.assert_array_equal(large[::2, ::2], small)
+    np.testing.assert_array_equal(large[1::2, 1::2], small)
+
+
+def test_app_is_short() -> None:
+    assert len((ROOT / "app.py").read_text().splitlines()) < 100
