@@ -6,8 +6,10 @@ Score: ``softmax(logit_scale * cos)`` over the positive and the negative end of 
 * dense: patch features of a single pass (``priors.dense``) on grids that follow the picture's shape;
 * tiles: overlapping crops, each through the whole tower; slow, but works with any image tower.
 
-Maps are averaged as logits, enlarged bilinearly, and given the picture's edges by a guided filter.
-Encoding the picture is the expensive part and knows nothing of the words, so it happens once (``EncodedPicture``).
+Patches see detail and little of their surroundings, tiles the opposite, and their errors differ: together they rank
+places better than either (docs/haze_estimation.md). Maps are averaged as logits, enlarged bilinearly, and given the
+picture's edges by a guided filter. Encoding the picture is the expensive part and knows nothing of the words, so it
+happens once (``EncodedPicture``).
 """
 
 from __future__ import annotations
@@ -37,7 +39,13 @@ FINE_SCALE = 2
 """The second grid of the automatic dense route is this much finer than the first."""
 
 TILE_FRACTION = 0.5
-"""Side of a tile as a share of the picture's short side, in the fused route of models without a dense read-out."""
+"""Side of a tile as a share of the picture's short side."""
+
+TILE_WEIGHT = 0.5
+"""Share of the tile map beside each dense grid's 1."""
+
+SMALL_TOWER = 30_000_000
+"""Parameters of an image tower up to which the automatic route adds tiles on a CPU; beyond they take seconds."""
 
 _EDGE_EPSILON = 1e-3
 
@@ -137,7 +145,8 @@ def encode_picture(
         picture: a Picture or a (1,3,H,W) tensor in [0,1].
         maps: also encode places; False is faster and allows scores only.
         grid: "auto" is the model's native grid and one twice as fine; a number is patches along the short side.
-        route: "dense", "tiles", "both", or "auto": dense where the model has it, otherwise tiles.
+        route: "dense", "tiles", "both", or "auto": both for small towers and on accelerators, otherwise dense if the
+            model has patch features and tiles if not.
 
     Raises:
         PromptError: the dense route on a model without patch features, or a grid out of range.
@@ -198,13 +207,16 @@ def haze_map(
 def _places(prior: ClipPrior, batch: Tensor, grid: str | int, route: str) -> tuple[PlaceFeatures, ...]:
     if route not in ("auto", "dense", "tiles", "both"):
         raise PromptError(f"There is no route {route!r} to a density map; auto, dense, tiles and both exist.")
-    dense_route = route in ("dense", "both") or (route == "auto" and prior.patch_size is not None)
+    if route == "auto":
+        cheap = prior.device.type != "cpu" or prior.image_parameters <= SMALL_TOWER
+        route = "tiles" if prior.patch_size is None else "both" if cheap else "dense"
+    dense_route = route != "tiles"
     places = []
     if dense_route:
         prior.require_patches()
         places += [PlaceFeatures(prior.encode_patches(batch, g)[0]) for g in _grids(prior, batch, grid)]
-    if not dense_route or route == "both":
-        places.append(tile_features(prior, batch, weight=0.5 if dense_route else 1.0))
+    if route != "dense":
+        places.append(tile_features(prior, batch, weight=TILE_WEIGHT if dense_route else 1.0))
     return tuple(places)
 
 

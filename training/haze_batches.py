@@ -8,6 +8,7 @@ sees the batches it would have seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,37 +109,51 @@ class Sampler:
     Args:
         pools: where pictures come from.
         seed: of the run.
-        hazy: share of pictures with haze.
-        shares: probability of NYU, photographs and exposure series.
     """
 
-    def __init__(
-        self, pools: Pools, seed: int, *, hazy: float = 0.5, shares: tuple[float, float, float] = (0.45, 0.37, 0.18)
-    ) -> None:
-        self.pools, self.seed, self.hazy, self.shares = pools, seed, hazy, shares
+    def __init__(self, pools: Pools, seed: int) -> None:
+        self.pools, self.seed = pools, seed
         facts = pools.exposures.facts
         self.dark = [i for i, f in enumerate(facts) if f["luma"] < 55 and not f["best"]]
         self.burnt = [i for i, f in enumerate(facts) if f["luma"] > 185 and not f["best"]]
         self.well = [i for i, f in enumerate(facts) if f["best"] and 75 < f["luma"] < 165]
 
-    def batch(self, step: int, count: int, size: tuple[int, int]) -> Batch:
-        """The batch of a step: ``count`` pictures of ``size`` (height, width)."""
+    def batch(
+        self,
+        step: int,
+        count: int,
+        size: tuple[int, int],
+        *,
+        hazy: float = 0.5,
+        shares: Sequence[float] = (0.45, 0.37, 0.18),
+        sots: float = 0.6,
+    ) -> Batch:
+        """The batch of a step.
+
+        Args:
+            step: of the run.
+            count: pictures.
+            size: their height and width.
+            hazy: share of pictures with haze.
+            shares: probability of NYU, photographs and exposure series.
+            sots: share of the SOTS recipe in plain haze on NYU.
+        """
         rng = np.random.default_rng((self.seed, step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        clear, depth, source, exposure = self._crops(count, size, rng)
+        clear, depth, source, exposure = self._crops(count, size, shares, rng)
         labels = torch.zeros(count, len(CONCEPTS))
         labels[exposure == 1, _CONCEPT["lowlight"]] = 1.0
         labels[exposure == 2, _CONCEPT["overexposed"]] = 1.0
-        plan = Plan.draw(count, self.hazy, exposure.numpy(), rng)
-        return degrade(clear, depth, labels, plan, source, generator, rng)
+        plan = Plan.draw(count, hazy, exposure.numpy(), rng)
+        return degrade(clear, depth, labels, plan, source, generator, rng, sots)
 
     def _crops(
-        self, count: int, size: tuple[int, int], rng: np.random.Generator
+        self, count: int, size: tuple[int, int], shares: Sequence[float], rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, np.ndarray, Tensor]:
         pixels = np.empty((count, *size, 3), np.uint8)
         depth = np.empty((count, *size), np.uint8)
         exposure = torch.zeros(count, dtype=torch.long)
-        source = rng.choice(3, count, p=self.shares)
+        source = rng.choice(3, count, p=np.array(shares))
         for i, which in enumerate(source):
             if which == 0:
                 array = self.pools.nyu[int(rng.integers(len(self.pools.nyu)))]
@@ -196,6 +211,7 @@ def degrade(
     source: np.ndarray,
     generator: torch.Generator,
     rng: np.random.Generator,
+    sots: float = 0.6,
 ) -> Batch:
     """Carry out a plan in the order of nature: scene, haze, rain, lens, exposure, sensor, file."""
     count = len(clear)
@@ -205,7 +221,7 @@ def degrade(
     hazy = kinds >= 0
     if hazy.any():
         indoor = torch.from_numpy(source == 0)[hazy]
-        picture[hazy], t = add_haze(picture[hazy], depth[hazy], kinds[hazy], indoor, generator)
+        picture[hazy], t = add_haze(picture[hazy], depth[hazy], kinds[hazy], indoor, generator, sots)
         density[hazy] = 1 - t
     labels[:, _CONCEPT["haze"]] = (density.mean((1, 2, 3)) / FULL_HAZE).clamp(0, 1)
 
@@ -227,7 +243,7 @@ def degrade(
 
 
 def add_haze(
-    clear: Tensor, depth: Tensor, kinds: Tensor, indoor: Tensor, generator: torch.Generator
+    clear: Tensor, depth: Tensor, kinds: Tensor, indoor: Tensor, generator: torch.Generator, sots: float = 0.6
 ) -> tuple[Tensor, Tensor]:
     """Lay haze, fog, smog or smoke on pictures.
 
@@ -237,6 +253,7 @@ def add_haze(
         kinds: (N,) index into HAZE_KINDS.
         indoor: (N,) true for scenes with real depth; most of those follow the SOTS recipe.
         generator: source of randomness.
+        sots: share of indoor pictures with plain haze that follow the SOTS recipe.
 
     Returns:
         Hazy pictures and transmission (N,1,h,w).
@@ -263,11 +280,11 @@ def add_haze(
     airlight = torch.where(is_kind[2], smog.clamp(0, 1), airlight)
     airlight = torch.where(is_kind[3], smoke, airlight)
 
-    sots = (indoor & (kinds == 0)).view(-1, 1, 1, 1) & (draw(0, 1) < 0.6)
-    airlight = torch.where(sots, torch.ones_like(airlight), airlight)
-    factor = torch.where(sots, torch.ones_like(factor), factor)
-    near = torch.where(sots, torch.zeros_like(near), near)
-    beta = torch.where(sots, draw(0.45, 1.7), beta)
+    plain = (indoor & (kinds == 0)).view(-1, 1, 1, 1) & (draw(0, 1) < sots)
+    airlight = torch.where(plain, torch.ones_like(airlight), airlight)
+    factor = torch.where(plain, torch.ones_like(factor), factor)
+    near = torch.where(plain, torch.zeros_like(near), near)
+    beta = torch.where(plain, draw(0.45, 1.7), beta)
     t = haze.transmission((depth + near) * factor, beta)
     return haze.scatter(clear, t, airlight), t
 

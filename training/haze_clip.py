@@ -46,7 +46,8 @@ class Recipe:
     """Everything that decides what a run does.
 
     A stage lasts ``until`` a step and has ``grids`` of [rows, columns, pictures] to draw from; it may change loss
-    ``weights`` and have a ``rate`` of its own. ``cosine`` is the length of the first schedule.
+    ``weights``, the ``sampler``'s shares, and have a ``rate`` of its own that falls over ``cosine`` steps (its length
+    unless given). The recipe's ``cosine`` is the length of the first schedule.
     """
 
     model: dict
@@ -193,7 +194,7 @@ class Task:
         stage = self.recipe.stage(step)
         rows, columns, count = random.Random(f"{self.recipe.seed}/{step}").choice(stage["grids"])
         patch = self.recipe.model["vision_cfg"]["patch_size"]
-        return self.sampler.batch(step, count, (rows * patch, columns * patch))
+        return self.sampler.batch(step, count, (rows * patch, columns * patch), **stage.get("sampler", {}))
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Total loss and its parts."""
@@ -389,7 +390,7 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     stage = recipe.stage(step)
     if "rate" in stage:
         begin = max([s["until"] for s in recipe.stages if s["until"] <= step], default=0)
-        progress = (step - begin) / (stage["until"] - begin)
+        progress = (step - begin) / stage.get("cosine", stage["until"] - begin)
         return stage["rate"] * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
     if step < recipe.warmup:
         return recipe.learning_rate * (step + 1) / recipe.warmup

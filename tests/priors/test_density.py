@@ -53,7 +53,7 @@ def test_maps_have_the_pictures_size_and_range(prior, size, route):
 
 def test_dense_map_is_the_softmax_at_every_patch(prior):
     shot = picture(48, 64)
-    encoded = encode_picture(prior, shot, grid=6)
+    encoded = encode_picture(prior, shot, grid=6, route="dense")
     patches = prior.encode_patches(shot.to_tensor(), 6)[0]
     logits = prior.logit_scale * torch.einsum("dhw,kd->khw", patches, end_features(prior, HAZE))
     np.testing.assert_allclose(encoded.coarse_map(HAZE), logits.softmax(0)[0].numpy(), atol=1e-5)
