@@ -1,7 +1,7 @@
 """Structure-aware smoothing: flatten texture, keep the edges of a reference plane.
 
 The weighted least squares problem of LIME (Guo, Li, Ling, "LIME: Low-Light Image Enhancement via Illumination Map
-Estimation", IEEE TIP 26(2), 2017, equation 14 with the weights of strategy III, equation 17), solved not as one
+Estimation", IEEE TIP 26(2), 2017), with the weights of its strategy III, solved not as one
 large sparse system but by alternating one-dimensional solves along rows and columns (Min et al., "Fast Global Image
 Smoothing Based on Weighted Least Squares", IEEE TIP 23(12), 2014): a tridiagonal system a line, exact, linear time.
 """
@@ -43,8 +43,8 @@ def smooth(
         strength: Weight of smoothness against fidelity (alpha in LIME, lambda in the one-dimensional solver).
         sigma: See :func:`texture_weights`.
         epsilon: See :func:`texture_weights`.
-        rounds: Passes over rows and columns, each with a quarter of the strength of the one before (Min et al.,
-            equation 15).
+        rounds: Passes over rows and columns, each with a quarter of the strength of the one before, as Min et al.
+            schedule them.
 
     Returns:
         Float32 (H, W), between the smallest and the largest value of ``plane``.

@@ -73,7 +73,7 @@ class DarkChannel(Restorer):
         return enhance_planes(self.restore_planes, x)
 
     def restore_planes(self, picture: np.ndarray) -> np.ndarray:
-        """Solve the haze equation I = J t + A (1 - t) for J (2011, equation 22).
+        """Solve the haze equation I = J t + A (1 - t) for J.
 
         Args:
             picture: Float32 (3, H, W) in [0, 1].
@@ -96,7 +96,7 @@ class DarkChannel(Restorer):
 
 
 def dark_channel(picture: np.ndarray, patch: int) -> np.ndarray:
-    """Smallest value of all channels over a square patch (2011, equation 5).
+    """Smallest value of all channels over a square patch.
 
     Args:
         picture: Float32 (3, H, W).
@@ -111,7 +111,7 @@ def dark_channel(picture: np.ndarray, patch: int) -> np.ndarray:
 
 
 def airlight(picture: np.ndarray, dark: np.ndarray, brightest: float = 0.001) -> np.ndarray:
-    """Colour of the haze: mean colour where the dark channel is among its brightest (2011, section 4.3).
+    """Colour of the haze: mean colour where the dark channel is among its brightest (the 2011 paper).
 
     Pixels that tie with the last one of the share count too, so that the result does not depend on their order.
 

@@ -1,7 +1,7 @@
 """LIME: brighten the dark by an illumination map that follows the picture's structure.
 
 Guo, Li, Ling, "LIME: Low-Light Image Enhancement via Illumination Map Estimation", IEEE TIP 26(2), 2017. The first
-guess of the illumination is the brightest channel (equation 2); it is smoothed along its structure (equation 14), and
+guess of the illumination is the brightest channel; it is smoothed along its structure, and
 every pixel is brightened by its inverse.
 
 Three departures, each measured in ``docs/methods/lime.md``: the illumination is evened out less (exponent 0.25 in place
@@ -125,6 +125,6 @@ def exposing_factor(picture: np.ndarray, gain: np.ndarray, exposure: float) -> f
 
 
 def denoise_dark(picture: np.ndarray, light: np.ndarray, noise: float) -> np.ndarray:
-    """Smooth variations of the size of ``noise``, the more the darker (the recomposition of equation 19)."""
+    """Smooth variations of the size of ``noise``, the more the darker: the paper's recomposition."""
     smoothed = np.stack([guided_filter(channel, channel, 2, noise * noise) for channel in picture])
     return np.clip(picture * light + smoothed * (1 - light), 0, 1)

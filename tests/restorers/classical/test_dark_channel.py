@@ -9,7 +9,7 @@ from restorers.registry import create
 
 
 def plain_dark_channel(picture, patch):
-    """Equation 5, pixel by pixel."""
+    """The definition, pixel by pixel."""
     _, height, width = picture.shape
     reach = patch // 2
     out = np.empty((height, width), np.float32)
