@@ -228,7 +228,7 @@ def learned(prior: ClipPrior, data: Path, folder: Path) -> list[dict]:
     made = learn_from_features(prior, features, labels, start=prompt_sets.get(), settings=Settings(), pictures=(30, 30))
     folder.mkdir(parents=True, exist_ok=True)
     saved = made.save(folder / "learned.safetensors")
-    draw_curve(made.curve, ROOT / "docs" / "pictures" / "learned_prompts.png")
+    draw_curve(made.curve, ROOT / "docs" / "images" / "learned_prompts.png")
     test = encode_tensors(prior, [p[0] for p in others] + [p[1] for p in others])
     judged = LabelledFeatures(test, np.repeat([True, False], len(others)), ())
     written = [prompt_sets.get(name) for name in ("haze", "fog", "smog", "smoke")]

@@ -10,6 +10,15 @@ from errors import ImageError
 from priors.commands import arguments as shared
 
 SUMMARY = "score pictures: 0 = the negative end, 1 = the positive end of a prompt pair"
+DESCRIPTION = (
+    "Score pictures: 0 is the negative end, 1 the positive end of a prompt pair. --json prints one record "
+    "per picture with path and haze."
+)
+EXAMPLES = """examples:
+  python -m priors score photos/
+  python -m priors score street.jpg --positive 'a smoky street' --negative 'a clear street' --json
+  python -m priors score photos/ --clip ViT-B-32:laion2b_s34b_b79k --prompts my_words.json
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_clip(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def execute(arguments: argparse.Namespace) -> int:
     """Score, print, and return 1 if a picture could not be read."""
     from images import read_picture
     from priors.clip import load

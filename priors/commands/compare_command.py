@@ -9,6 +9,13 @@ import sys
 from priors.commands import arguments as shared
 
 SUMMARY = "rank prompt sets by AUROC, accuracy and calibration on two labelled folders"
+DESCRIPTION = (
+    "A leaderboard of prompt sets on two labelled folders: AUROC, balanced accuracy at 0.5, calibration "
+    "error. Pictures are encoded once."
+)
+EXAMPLES = """examples:
+  python -m priors compare --positive-dir hazy/ --negative-dir clear/ --prompts haze fog mine.json
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_clip(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def execute(arguments: argparse.Namespace) -> int:
     """Encode once, judge every set, print a table."""
     from priors import prompts as prompt_sets
     from priors.clip import load

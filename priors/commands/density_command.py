@@ -9,6 +9,11 @@ from pathlib import Path
 from priors.commands import arguments as shared
 
 SUMMARY = "draw the haze-density map of a picture, 1 = densest"
+DESCRIPTION = "Draw the density map of a picture: white, or 1 in --map, is the densest."
+EXAMPLES = """examples:
+  python -m priors density street.jpg --output map.png --map map.npy
+  python -m priors density street.jpg --output fog.png --prompts fog --grid 24 --route dense
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_clip(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def execute(arguments: argparse.Namespace) -> int:
     """Compute and write the map."""
     import numpy as np
 
