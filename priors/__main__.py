@@ -1,27 +1,51 @@
-"""``python -m priors score | density | learn | compare``."""
+"""Command line of the priors: ``python -m priors score | density | learn | compare``."""
 
 from __future__ import annotations
 
-import importlib
+import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import command_line
 from command_line import Parser
 
-COMMANDS = ("score", "density", "learn", "compare")
+_COMMANDS = ("score", "density", "learn", "compare")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and option; made without importing torch."""
+    top = Parser(
+        prog="python -m priors",
+        description="Ask a vision-language model what is wrong with pictures, and where, in words of your own.",
+        epilog="Exit status: 0 done, 1 failed (all that could be done was), 2 unusable arguments. --debug anywhere "
+        "shows a traceback on errors.",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in _COMMANDS:
+        module = import_module(f"priors.commands.{name}_command")
+        command = commands.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.DESCRIPTION,
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(execute=module.execute)
+    return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 on success, 1 on failure, 2 on unusable arguments."""
-    parser = Parser(prog="python -m priors", description="Ask a vision-language model what is wrong with pictures.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS))
-    for name in COMMANDS:
-        module = importlib.import_module(f"priors.commands.{name}")
-        child = commands.add_parser(name, help=module.SUMMARY, description=module.__doc__)
-        module.add_arguments(child)
-        child.set_defaults(execute=module.run)
-    return command_line.main(parser, argv)
+    """Run a command.
+
+    Args:
+        argv: words after the program's name; default: the process's own.
+
+    Returns:
+        0 on success, 1 on failure, 2 on unusable arguments.
+    """
+    return command_line.main(parser(), argv)
 
 
 if __name__ == "__main__":
