@@ -80,7 +80,7 @@ class Protocol:
         """The protocol in one English sentence."""
         parts = [
             {
-                "rgb": "PSNR and SSIM on RGB (all channels jointly)",
+                "rgb": "PSNR (all channels jointly) and SSIM on RGB",
                 "y": "PSNR and SSIM on Y of YCbCr (BT.601 limited range, not rounded)",
                 "grey": "PSNR and SSIM on grey (0.299 R + 0.587 G + 0.114 B)",
             }[self.color],

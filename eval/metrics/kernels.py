@@ -24,7 +24,15 @@ _RING = 2 * _RADIUS + 2  # rows a pair of output rows looks at
 
 def _compiled(fastmath: bool | set[str] = False) -> Callable[[Callable], Callable]:
     # error_model="numpy": Python's check for division by zero would keep loops from being vectorised.
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath)
+    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
+
+    def decorate(function: Callable) -> Callable:
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError:  # a read-only installation without a home: there is no folder to keep machine code in
+            return njit(**options)(function)
+
+    return decorate
 
 
 @_compiled()

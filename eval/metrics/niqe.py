@@ -115,7 +115,7 @@ def block_features(plane: np.ndarray) -> Blocks:
     plane = frozen(plane)
     blocks = (plane.shape[0] // BLOCK) * (plane.shape[1] // BLOCK)
     features, sharpness = [], []
-    for scaled, side in ((plane.astype(np.float64), BLOCK), (halve(plane), BLOCK // 2)):
+    for scaled, side in ((plane, BLOCK), (halve(plane), BLOCK // 2)):
         sums, deviations = np.empty((blocks, 5, 5)), np.empty(blocks)
         block_statistics(scaled, side, gaussian_profile(), sums, deviations)
         features.append(aggd_features(sums, side * side))
