@@ -15,17 +15,20 @@ $(PY):
 	  { echo "Python 3.10, 3.11 or 3.12 is needed; name one with: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# The scorer's compiled loops are built once, here, and not while somebody waits for a score.
+WARM = $(PY) -c "from eval.scoring import warm_up; warm_up()"
+
 # Two OpenCV wheels arrive (one through pyiqa) and share a folder; the headless one, which needs no display
 # libraries, is laid down last.
 HEADLESS = $(PIP) --force-reinstall --no-deps opencv-python-headless
 
 $(VENV)/.app: requirements.txt constraints.txt | $(PY)
 	@echo "Installing (a few minutes the first time) ..."
-	$(PIP) -r requirements.txt && $(HEADLESS) && touch $@
+	$(PIP) -r requirements.txt && $(HEADLESS) && $(WARM) && touch $@
 
 $(VENV)/.dev: requirements.txt requirements-dev.txt requirements-cluster.txt constraints.txt | $(PY)
 	@echo "Installing (a few minutes the first time) ..."
-	$(PIP) -r requirements-dev.txt && $(HEADLESS) && touch $@ $(VENV)/.app
+	$(PIP) -r requirements-dev.txt && $(HEADLESS) && $(WARM) && touch $@ $(VENV)/.app
 
 demo: setup
 	GRADIO_SERVER_PORT=$(PORT) $(PY) app.py
