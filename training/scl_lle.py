@@ -36,7 +36,7 @@ SHORT = 256
 
 DARK_LUMA = (8.0, 38.0)
 UNDER_LUMA, OVER_LUMA = 60.0, 180.0
-NORMAL_LUMA = (90.0, 145.0)
+NORMAL_LUMA = (100.0, 136.0)
 VALIDATION_LUMA = (12.0, 45.0)
 NYU_STRIDE = 4
 """Every fourth labelled scene is packed; neighbours in NYU are often the same room."""
