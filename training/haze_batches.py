@@ -127,6 +127,7 @@ class Sampler:
         hazy: float = 0.5,
         shares: Sequence[float] = (0.45, 0.37, 0.18),
         sots: float = 0.6,
+        borders: float = 0.0,
     ) -> Batch:
         """The batch of a step.
 
@@ -137,6 +138,7 @@ class Sampler:
             hazy: share of pictures with haze.
             shares: probability of NYU, photographs and exposure series.
             sots: share of the SOTS recipe in plain haze on NYU.
+            borders: share of other haze that ends at a line.
         """
         rng = np.random.default_rng((self.seed, step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -145,7 +147,7 @@ class Sampler:
         labels[exposure == 1, _CONCEPT["lowlight"]] = 1.0
         labels[exposure == 2, _CONCEPT["overexposed"]] = 1.0
         plan = Plan.draw(count, hazy, exposure.numpy(), rng)
-        return degrade(clear, depth, labels, plan, source, generator, rng, sots)
+        return degrade(clear, depth, labels, plan, source, generator, rng, sots, borders)
 
     def _crops(
         self, count: int, size: tuple[int, int], shares: Sequence[float], rng: np.random.Generator
@@ -212,6 +214,7 @@ def degrade(
     generator: torch.Generator,
     rng: np.random.Generator,
     sots: float = 0.6,
+    borders: float = 0.0,
 ) -> Batch:
     """Carry out a plan in the order of nature: scene, haze, rain, lens, exposure, sensor, file."""
     count = len(clear)
@@ -221,7 +224,7 @@ def degrade(
     hazy = kinds >= 0
     if hazy.any():
         indoor = torch.from_numpy(source == 0)[hazy]
-        picture[hazy], t = add_haze(picture[hazy], depth[hazy], kinds[hazy], indoor, generator, sots)
+        picture[hazy], t = add_haze(picture[hazy], depth[hazy], kinds[hazy], indoor, generator, sots, borders)
         density[hazy] = 1 - t
     labels[:, _CONCEPT["haze"]] = (density.mean((1, 2, 3)) / FULL_HAZE).clamp(0, 1)
 
@@ -243,7 +246,13 @@ def degrade(
 
 
 def add_haze(
-    clear: Tensor, depth: Tensor, kinds: Tensor, indoor: Tensor, generator: torch.Generator, sots: float = 0.6
+    clear: Tensor,
+    depth: Tensor,
+    kinds: Tensor,
+    indoor: Tensor,
+    generator: torch.Generator,
+    sots: float = 0.6,
+    borders: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Lay haze, fog, smog or smoke on pictures.
 
@@ -254,6 +263,7 @@ def add_haze(
         indoor: (N,) true for scenes with real depth; most of those follow the SOTS recipe.
         generator: source of randomness.
         sots: share of indoor pictures with plain haze that follow the SOTS recipe.
+        borders: share of the others whose haze ends at a line.
 
     Returns:
         Hazy pictures and transmission (N,1,h,w).
@@ -286,6 +296,10 @@ def add_haze(
     near = torch.where(plain, torch.zeros_like(near), near)
     beta = torch.where(plain, draw(0.45, 1.7), beta)
     t = haze.transmission((depth + near) * factor, beta)
+    # A border of haze, sharp or soft: clear and hazy parts side by side, so that patches speak for themselves.
+    if borders:
+        bordered = (draw(0, 1) < borders) & ~plain
+        t = torch.where(bordered, 1 - (1 - t) * haze.half_plane(count, height, width, generator), t)
     return haze.scatter(clear, t, airlight), t
 
 

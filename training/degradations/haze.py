@@ -120,6 +120,16 @@ def patchiness(noise: Tensor, strength: Tensor | float = 1.0) -> Tensor:
     return (1.0 + strength * (1.6 * noise - 0.8)).clamp(0.05, 2.0)
 
 
+def half_plane(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """Masks that rise from 0 to 1 across a random line, sharply or softly; (count,1,height,width)."""
+    angle = sample_uniform(count, 0.0, 2 * math.pi, generator)
+    offset = sample_uniform(count, -0.3, 0.3, generator)
+    softness = torch.exp(sample_uniform(count, math.log(0.004), math.log(0.12), generator))
+    rows = torch.linspace(-0.5, 0.5, height).view(1, 1, height, 1)
+    columns = torch.linspace(-0.5, 0.5, width).view(1, 1, 1, width)
+    return torch.sigmoid((columns * angle.cos() + rows * angle.sin() - offset) / softness)
+
+
 def sample_uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     """``count`` draws from U(low, high), shaped (count,1,1,1) to broadcast over pictures."""
     return low + (high - low) * torch.rand(count, 1, 1, 1, generator=generator)

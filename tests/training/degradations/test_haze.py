@@ -73,3 +73,15 @@ def test_airlight_stays_in_its_range_and_near_grey():
     assert airlight.min() >= 0.68 and airlight.max() <= 0.92
     assert (airlight.amax(1) - airlight.amin(1)).max() <= 0.04 + 1e-6
     assert np.corrcoef(airlight[:, 0].flatten(), airlight[:, 2].flatten())[0, 1] > 0.9
+
+
+def test_a_border_has_haze_on_one_side():
+    masks = haze.half_plane(40, 48, 64, seeded())
+    assert masks.shape == (40, 1, 48, 64) and masks.min() >= 0 and masks.max() <= 1
+    shares = (masks > 0.5).float().mean((1, 2, 3))
+    assert shares.min() > 0.02 and shares.max() < 0.98
+    # Straight: the mask is a function of one direction, so its gradient points the same way everywhere it is not zero.
+    rise = torch.gradient(masks[0, 0], dim=(0, 1))
+    steep = rise[0] ** 2 + rise[1] ** 2 > 1e-6
+    angles = torch.atan2(rise[0][steep] / 48 * 64, rise[1][steep])
+    assert torch.cos(angles - angles[0]).min() > 0.9

@@ -1,0 +1,118 @@
+"""The embedded haze CLIP: its files, its words, and what it sees in the example pictures."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from errors import PromptError
+from images import list_pictures, read_picture
+from priors import prompts, sources
+from priors.clip import load
+from priors.density import encode_picture, score
+from priors.evaluate import compare, map_correlation
+from training.captions import UNKNOWN
+
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples" / "haze"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return load("embedded")
+
+
+def test_files_are_those_of_the_manifest_and_small():
+    sources.verify_embedded()
+    assert set(sources.manifest()["sha256"]) == {sources.CONFIG, sources.WEIGHTS}
+    assert sum(f.stat().st_size for f in sources.EMBEDDED.iterdir()) <= 16 * 2**20
+    stored = load_file(sources.EMBEDDED / sources.WEIGHTS)
+    assert all(value.dtype == torch.float16 and value.isfinite().all() for value in stored.values())
+    assert sum(value.numel() for value in stored.values()) == sources.manifest()["parameters"]
+
+
+def test_changed_bytes_are_refused(tmp_path, monkeypatch):
+    for file in sources.EMBEDDED.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    data = bytearray((tmp_path / sources.WEIGHTS).read_bytes())
+    data[-1] ^= 1
+    (tmp_path / sources.WEIGHTS).write_bytes(data)
+    monkeypatch.setattr(sources, "EMBEDDED", tmp_path)
+    with pytest.raises(PromptError, match="is not the file it should be"):
+        sources.verify_embedded()
+
+
+def test_plain_open_clip_loads_it_anywhere(embedded):
+    model, transform = open_clip.create_model_from_pretrained(f"local-dir:{sources.EMBEDDED}")
+    tokens = open_clip.get_tokenizer(f"local-dir:{sources.EMBEDDED}")(["fog"])
+    torch.testing.assert_close(model.encode_text(tokens, normalize=True).detach(), embedded.encode_text(["fog"]))
+    assert transform is not None and embedded.preprocess.resize_mode == "squash"
+
+
+def test_words_it_never_met_have_no_embedding(embedded):
+    table = embedded.model.token_embedding.weight
+    ids = embedded.tokenizer.encode(f"xylophone {UNKNOWN} zebra")
+    assert (table[ids] == 0).all()
+    assert (table[embedded.tokenizer.encode("haze fog clear")].abs().sum(1) > 0).all()
+    assert 100 < int((table.abs().sum(1) > 0).sum()) < 2000
+
+
+def test_example_pictures_are_told_apart(embedded):
+    table = compare(embedded, EXAMPLES / "hazy", EXAMPLES / "clear", [prompts.get()])
+    assert table["auroc"][0] == 1.0 and table["accuracy"][0] >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative"),
+    [("fog", "clear air"), ("a foggy street", "a street without fog, clear"), ("a hazy zebra", "a clear zebra"),
+     ("mist over the river", "a river in clear air")],
+)  # fmt: skip
+def test_own_words_work(embedded, positive, negative):
+    words = prompts.PromptSet("own", (positive,), (negative,))
+    assert compare(embedded, EXAMPLES / "hazy", EXAMPLES / "clear", [words])["auroc"][0] >= 0.9
+
+
+def test_more_haze_scores_higher(embedded):
+    for path in list_pictures(EXAMPLES / "clear")[:3]:
+        clear = read_picture(path).to_tensor()
+        values = [score(embedded, clear * t + 0.9 * (1 - t), prompts.get()) for t in (1.0, 0.75, 0.5, 0.3)]
+        assert all(after > before - 0.02 for before, after in itertools.pairwise(values)) and values[-1] > 0.8
+        assert values[0] < 0.5 < values[2]
+
+
+def test_darkness_is_not_haze(embedded):
+    clear = read_picture(EXAMPLES / "clear" / "coffee.jpg").to_tensor()
+    dark = (0.6 * clear) ** 2.2
+    dim = prompts.get("low-light")
+    assert score(embedded, dark, dim) > 0.7 > 0.3 > score(embedded, clear, dim)
+    assert score(embedded, dark, prompts.get()) < 0.5
+
+
+def test_the_map_finds_the_hazy_half(embedded):
+    clear = read_picture(EXAMPLES / "clear" / "raccoon.jpg").to_tensor()
+    width = clear.shape[-1]
+    t = torch.where(torch.arange(width) < width // 2, 0.35, 1.0)
+    density = encode_picture(embedded, clear * t + 0.9 * (1 - t)).map(prompts.get())
+    left, right = density[:, : width // 2 - 30].mean(), density[:, width // 2 + 30 :].mean()
+    assert left > right + 0.2
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not (SHARED / "nyu_depth.tar").exists(), reason="needs the NYU tars beside the project")
+def test_maps_rank_like_the_true_density_on_scenes_never_seen(embedded):
+    from training.data import nyu
+    from training.degradations.haze import sots_pair
+
+    pairs = []
+    for index, (_, picture, depth) in enumerate(nyu(SHARED, validation=True)):
+        if index % 5 == 0:
+            clear = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+            hazy, _, t = sots_pair(clear, torch.from_numpy(depth)[None, None].float(), 1.0)
+            pairs.append((hazy, (1 - t)[0, 0].numpy()))
+    assert np.mean(map_correlation(embedded, pairs, prompts.get())) > 0.7
