@@ -192,7 +192,7 @@ def test_html_shows_what_must_be_seen(board):
     for expected in (
         HASH,
         "code 0.1.0",
-        "PSNR and SSIM on RGB",
+        board.protocol.partition("): ")[2],
         "The file is cut off.",
         "0003",
         "infinite for net-a",

@@ -9,6 +9,7 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 
 from errors import MetricError, ProtocolError, UnknownNameError, UsageError
+from eval import protocol
 from eval.efficiency import Efficiency
 from eval.export import to_csv, to_html, to_latex, to_markdown, to_report
 from eval.leaderboard import build, compare, show, worst_cases
@@ -179,7 +180,7 @@ def test_protocols_do_not_mix():
 
 
 def test_protocol_travels(board):
-    assert board.protocol_hash == HASH and board.protocol.startswith(f"dehaze-rgb ({HASH}): PSNR and SSIM on RGB")
+    assert board.protocol_hash == HASH and board.protocol == protocol.get("dehaze-rgb").sentence
     assert board.protocol_json["color"] == "rgb" and board.variants["niqe"] == "niqe-live@1a2b3c4d"
     unknown = build(frame({"a": [1.0]}, protocol="lab-x", protocol_hash="0123456789ab"))
     assert unknown.protocol == "lab-x (0123456789ab): its definition did not travel with the rows."

@@ -139,7 +139,7 @@ def test_smallest_p_is_reached_by_complete_separation():
     assert stats.pairwise_p(scores).min() == pytest.approx(stats.smallest_adjusted_p(8, 3))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.integers(1, 7), st.data())
 def test_letters_are_shared_exactly_by_what_cannot_be_told_apart(k, data):
     different = np.zeros((k, k), dtype=bool)
