@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from errors import HubError, UsageError
 from eval import protocol as protocols
+from eval.leaderboard import Leaderboard, build
 from eval.methods import Method, parse_method
 from eval.sets import ImageSet, open_set
 from eval.store import Store
@@ -34,6 +35,7 @@ from ui.settings import Settings
 if TYPE_CHECKING:
     import pandas
 
+KEPT_RANKINGS = 16
 ENDED = ("done", "cancelled", "failed", "interrupted")
 
 
@@ -95,6 +97,7 @@ class Jobs:
         self.settings = settings
         self._runner = ThreadPoolExecutor(1, thread_name_prefix="job")
         self._stops: dict[str, Event] = {}
+        self._rankings: dict[tuple[str, JobState, bool], Leaderboard] = {}
         self._lock = Lock()
         settings.jobs.mkdir(parents=True, exist_ok=True)
         self.sweep()
@@ -155,6 +158,23 @@ class Jobs:
         """The job's rows so far."""
         with Store(self._folder(job) / "rows.sqlite") as store:
             return store.frame()
+
+    def ranking(self, job: str, *, timings: bool) -> Leaderboard:
+        """The rows so far, ranked; worked out once for every state of the job.
+
+        Args:
+            job: The job's id.
+            timings: Whether restoring times are columns; files that are downloaded have none, as on the command line.
+
+        Raises:
+            HubError: There is nothing to rank.
+        """
+        key = (job, self.state(job), timings)
+        if key not in self._rankings:
+            if len(self._rankings) >= KEPT_RANKINGS:
+                self._rankings.clear()
+            self._rankings[key] = build(self.frame(job), timings=timings)
+        return self._rankings[key]
 
     def image_set(self, job: str) -> ImageSet:
         """The job's pictures.

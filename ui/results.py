@@ -13,7 +13,6 @@ import gradio as gr
 from errors import HubError
 from eval.cases import worst_cases
 from eval.column import show
-from eval.leaderboard import build as rank
 from eval.metrics import registry as metrics
 from ui import board, cases, html, text
 from ui.engine import Engine
@@ -107,7 +106,8 @@ def build(engine: Engine, job: gr.Textbox) -> View:
         pareto_title = gr.Markdown("### Quality against time", visible=False)
         pareto = gr.HTML(visible=False)
 
-    outputs = [seen, table, failed, ended, *downloads.values(), method, metric]
+    drawn = gr.State("")
+    outputs = [seen, table, failed, ended, *downloads.values(), method, metric, drawn]
 
     def refresh(current: str, last: tuple, request: gr.Request) -> list:
         """Draw the table again when there is something new to see."""
@@ -122,16 +122,16 @@ def build(engine: Engine, job: gr.Textbox) -> View:
             if last and last[0] == current and not state.ended and time.time() - last[3] < REFRESH_SECONDS:
                 return nothing
             if not state.done:
-                return [*now, 0.0], html.empty(text.EVALUATE_TABLE_EMPTY), "", gr.Column(visible=False), *nothing[4:]
-            frame = engine.jobs.frame(current)
-            ranking = rank(frame, timings=True)
+                return [(*now, 0.0), html.empty(text.EVALUATE_TABLE_EMPTY), "", gr.Column(visible=False), *nothing[4:]]
+            ranking = engine.jobs.ranking(current, timings=True)
         except HubError as error:
             return [(current, -1, False, time.time()), html.alert(str(error)), "", *nothing[3:]]
         seen_now = (*now, time.time())
         tables = [seen_now, board.table(ranking), board.failures(ranking)]
         if not state.ended:
             return [*tables, gr.Column(visible=False), *nothing[4:]]
-        files = board.export_files(rank(frame), frame, engine.scratch.folder(request))
+        printed = engine.jobs.ranking(current, timings=False)
+        files = board.export_files(printed, engine.jobs.frame(current), engine.scratch.folder(request))
         best = [name for name in ranking.methods if name != "input"] or list(ranking.methods)
         return [
             *tables,
@@ -139,16 +139,16 @@ def build(engine: Engine, job: gr.Textbox) -> View:
             *[gr.DownloadButton(value=str(files[name])) for name in board.DOWNLOADS],
             gr.Dropdown(list(ranking.methods), value=best[0]),
             gr.Dropdown([(metrics.spec(m).title, m) for m in ranking.metrics], value=ranking.metrics[0]),
+            f"{current} {state.updated}",
         ]
 
     def worst(current: str, name: str, by: str, request: gr.Request) -> tuple:
         if not (current and name and by):
             return gr.skip(), gr.skip(), "", gr.Row(visible=False), gr.skip(), gr.skip(), gr.skip()
-        frame = engine.jobs.frame(current)
-        ranking = rank(frame, timings=True)
+        ranking = engine.jobs.ranking(current, timings=True)
         spread_svg, pareto_svg = board.plots(ranking, by)
         try:
-            rows = worst_cases(frame, by, name)
+            rows = worst_cases(engine.jobs.frame(current), by, name)
             thumbnails = cases.thumbnails(engine, current, list(rows["image"]), request)
         except HubError as error:
             return [], [], html.note(escape(str(error))), gr.Row(visible=False), spread_svg, gr.skip(), gr.skip()
@@ -182,8 +182,8 @@ def build(engine: Engine, job: gr.Textbox) -> View:
         )
 
     choosing = [gallery, keys, case, trio, spread, pareto_title, pareto]
-    for component in (method, metric):
-        component.change(worst, [job, method, metric], choosing, show_progress="hidden", api_visibility="private")
+    for event in (drawn.change, method.input, metric.input):
+        event(worst, [job, method, metric], choosing, show_progress="hidden", api_visibility="private")
     gallery.select(
         open_case,
         [job, keys, method],
