@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -23,8 +22,8 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from restorers.blocks.selective_scan import scan_sequences  # noqa: E402 - the script runs from anywhere
-from version import __version__  # noqa: E402
+from benchmarks._machine import machine  # noqa: E402 - the script runs from anywhere
+from restorers.blocks.selective_scan import scan_sequences  # noqa: E402
 
 
 def draw(length: int, channels: int, state: int) -> tuple[Tensor, ...]:
@@ -66,9 +65,12 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--state", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, help="default: torch's own number")
     parser.add_argument("--skip-training", action="store_true", help="forward passes only")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "selective_scan.csv")
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     tensors = draw(options.length, options.channels, options.state)
     rows = []
 
@@ -108,10 +110,8 @@ def main() -> None:
         writer.writerow(["what", "implementation", "seconds", "cpu_seconds", "times_loop", "times_loop_cpu"])
         writer.writerows(rows)
         writer.writerow([])
-        writer.writerow(["machine", platform.processor() or platform.machine(), f"{torch.get_num_threads()} threads"])
-        writer.writerow(["versions", f"unveil {__version__}", f"torch {torch.__version__}"])
         shape = f"length {options.length}, channels {options.channels}, state {options.state}"
-        writer.writerow(["input", shape])
+        writer.writerow([shape, f"{torch.get_num_threads()} threads", *machine("torch", "numba").values()])
 
 
 if __name__ == "__main__":

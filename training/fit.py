@@ -352,6 +352,7 @@ def write_weights(path: Path, model: Restorer, recipe: Recipe, step: int, figure
     metadata = {
         "architecture": str(network.pop("architecture")),
         "config": json.dumps(network, sort_keys=True),
+        "card": json.dumps({"name": recipe.name, **recipe.card}, sort_keys=True),
         "recipe": replace(recipe, card={}).to_yaml(),
         "step": str(step),
         "figures": json.dumps(figures, sort_keys=True),

@@ -162,15 +162,19 @@ def _chunked(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, state: T
     moves = tuple(zip(by_time(delta), by_time(delta * u), by_time(b), strict=True))
     decay = a[:, None]
 
-    def advance(s: Tensor | None, d: Tensor, x: Tensor, weights: Tensor) -> Tensor:
-        added = x[:, :, None] * weights[..., None]
-        return added if s is None else torch.addcmul(added, torch.exp(d[:, :, None] * decay), s)
+    # Fresh memory for every step costs more than the arithmetic: without a gradient, states advance in place.
+    scratch = None if torch.is_grad_enabled() else u.new_empty(len(u), u.shape[1] // size, *a.shape[1:])
+
+    def advance(s: Tensor, d: Tensor, x: Tensor, weights: Tensor) -> Tensor:
+        if scratch is not None:
+            s.mul_(torch.mul(d[:, :, None], decay, out=scratch).exp_())
+            return s.addcmul_(x[:, :, None], weights[..., None])
+        return torch.addcmul(x[:, :, None] * weights[..., None], torch.exp(d[:, :, None] * decay), s)
 
     # What each chunk adds to a state of zero, and how far it lets an earlier state fade.
-    gained: Tensor | None = None
+    gained = u.new_zeros(len(u), u.shape[1] // size, *a.shape[1:])
     for d, x, weights in moves:
         gained = advance(gained, d, x, weights)
-    assert gained is not None
     faded = torch.exp(delta.unflatten(1, (-1, size)).sum(2)[:, :, None] * decay)
     starts = []
     for factor, gain in zip(faded.unbind(1), gained.unbind(1), strict=True):
