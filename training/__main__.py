@@ -92,7 +92,10 @@ def _data_options(command: argparse.ArgumentParser) -> None:
 
 def _fit(arguments: argparse.Namespace) -> int:
     from training.fit import Options, fit
-    from training.recipe import load_recipe
+    from training.recipe import load_recipe, task_name
+
+    if task_name(arguments.recipe) == "haze_clip":
+        return _fit_haze_clip(arguments)
 
     changes: dict[str, Any] = dict(_setting(text) for text in arguments.set)
     if arguments.steps is not None:
@@ -115,6 +118,22 @@ def _fit(arguments: argparse.Namespace) -> int:
         _report(arguments.json, {"run": str(output), **figures}, f"{output}: {_means(figures)}")
     else:
         print(f"{output}: stopped with a saved state; go on with --resume", file=sys.stderr)
+    return 0
+
+
+def _fit_haze_clip(arguments: argparse.Namespace) -> int:
+    """The prior is no restorer; it has a loop of its own."""
+    from training.haze_clip import run
+
+    if arguments.set or arguments.workers or arguments.stop_after:
+        raise UsageError("The haze CLIP's training knows --output, --steps, --resume, --cache and --device only.")
+    device = "cpu" if arguments.device == "auto" else arguments.device
+    output = arguments.output or Path("runs") / "haze_clip"
+    run(arguments.recipe, arguments.data, output, arguments.cache, device=device, resume=arguments.resume,
+        steps=arguments.steps)  # fmt: skip
+    print(
+        f"{output}: done; 'python -m training.haze_clip_export {output} {arguments.recipe}' makes it the embedded one"
+    )
     return 0
 
 

@@ -11,19 +11,19 @@ Four losses on one forward pass (all with CLIP's own convention, ``softmax(logit
 The text tower is narrow and has CLIP's whole vocabulary; the embeddings of tokens that no training caption can contain
 are zero, so unknown words are neutral, and are not even held in memory while training.
 
-Run: ``python -m training.haze_clip training/recipes/haze_clip.yaml --data ROOT --output RUN`` (resumes by itself).
+Run: ``python -m training fit training/recipes/haze_clip.yaml --data ROOT --output RUN`` (resumes by itself). It has a
+loop of its own because it trains no restorer: nothing of PSNR, pairs or cards applies.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import math
 import random
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,17 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
+from errors import UsageError
 from priors import dense
 from training import captions
 from training.haze_batches import Batch, Sampler, open_pools, patch_density
+from training.recipe import check_manifest
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 MAXIMUM_LOGIT_SCALE = math.log(100)
+
+
+TASK = "haze_clip"
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,9 @@ class Recipe:
     )
     validate_every: int = 500
     save_every: int = 200
+    name: str = TASK
+    task: str = TASK
+    manifest: dict = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
@@ -139,7 +147,7 @@ def build_model(config: dict, words: Words) -> nn.Module:
         model.token_embedding.weight[0] = 0.0
     keep = torch.ones(len(words), 1)
     keep[0] = 0.0
-    model.token_embedding.weight.register_hook(lambda gradient: gradient * keep)
+    model.token_embedding.weight.register_hook(lambda gradient: gradient * keep.to(gradient))
     return model
 
 
@@ -174,19 +182,25 @@ def whiten_patches(model: nn.Module, pictures: Iterable[np.ndarray], rng: np.ran
 
 
 class Task:
-    """The model, its batches, its loss and its validation: what a training loop needs to know."""
+    """The model, its batches and its loss: what a training loop needs to know.
 
-    def __init__(self, recipe: Recipe, root: Path, cache: Path) -> None:
-        self.recipe = recipe
+    Raises:
+        SetError: the data is not there, or not what the recipe was written for.
+    """
+
+    def __init__(self, recipe: Recipe, root: Path, cache: Path, device: str = "cpu") -> None:
+        self.recipe, self.device = recipe, torch.device(device)
         torch.manual_seed(recipe.seed)
         self.words = Words(recipe.model["text_cfg"]["context_length"])
         self.model = build_model(recipe.model, self.words)
+        check_manifest(recipe, root)
         pools = open_pools(root, cache, validation=False)
         self.sampler = Sampler(pools, recipe.seed)
         rng = np.random.default_rng(recipe.seed)
         photographs = [*(pools.photographs[i] for i in range(0, len(pools.photographs), 2))]
         photographs += [pools.nyu[i] for i in range(0, len(pools.nyu), 8)]
         whiten_patches(self.model, photographs, rng)
+        self.model.to(self.device)
         self.root, self.cache = root, cache
 
     def batch(self, step: int) -> Batch:
@@ -199,6 +213,7 @@ class Task:
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Total loss and its parts."""
         draw = random.Random(f"{self.recipe.seed}/{step}/words")
+        batch = Batch(*(getattr(batch, f.name).to(self.device) for f in fields(batch)))
         encoded = dense.encode(self.model.visual, normalise(batch.pixels))
         picture = F.normalize(encoded.picture, dim=-1)
         patches = F.normalize(encoded.patches, dim=1).flatten(2).transpose(1, 2)
@@ -208,7 +223,7 @@ class Task:
         pairs = {name: self._pair_texts(name, draw) for name in (*captions.CONCEPTS, "clean")}
         labels = torch.cat([batch.labels, batch.labels.amax(1, keepdim=True)], 1)
         texts = [text for text, *_ in said] + [t for pos, neg in pairs.values() for t, _ in (*pos, *neg)]
-        text = encode_text(self.model, self.words(texts))
+        text = encode_text(self.model, self.words(texts).to(self.device))
 
         parts = {"contrastive": contrastive_loss(scale * picture @ text[: len(said)].T, said, batch)}
         start, pair_losses = len(said), []
@@ -367,7 +382,7 @@ def _kind_fits(said: list[str], kinds: Tensor) -> Tensor:
 
     Fog and haze are one thing in different strength: "foggy" fits both.
     """
-    fits = torch.ones(len(kinds), len(said), dtype=torch.bool)
+    fits = torch.ones(len(kinds), len(said), dtype=torch.bool, device=kinds.device)
     for j, kind in enumerate(said):
         if kind:
             allowed = {"fog": (0, 1)}.get(kind, (captions.HAZE_KINDS.index(kind),))
@@ -398,6 +413,41 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
 
+def run(
+    path: Path,
+    data: Path,
+    output: Path,
+    cache: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    steps: int | None = None,
+) -> None:
+    """Train by a recipe file: ``python -m training fit``.
+
+    Args:
+        path: the recipe.
+        data: folder of the tars.
+        output: folder of the run.
+        cache: folder of the packed pictures.
+        device: "cpu" or "cuda".
+        resume: go on with the run in ``output``; without it a folder that holds one is refused.
+        steps: stop after so many in place of the recipe's; the schedule stays.
+
+    Raises:
+        UsageError: the folder holds a run, or more steps are asked for than the stages have.
+        SetError: the data is not there or is other data.
+    """
+    recipe = Recipe.load(path)
+    if (output / "last.pt").exists() and not resume:
+        raise UsageError(f"{output} holds a run already; add --resume to go on with it, or name another --output.")
+    if steps is not None and not 1 <= steps <= recipe.steps:
+        raise UsageError(f"The stages of {path.name} have {recipe.steps} steps; --steps {steps} does not fit.")
+    # A shortened run follows the first part of the long one.
+    whole = replace(recipe, cosine=recipe.cosine or recipe.steps)
+    fit(Task(replace(whole, steps=steps or recipe.steps), data, cache, device), output)
+
+
 def fit(task: Task, output: Path) -> None:
     """Train to the recipe's last step, resuming from ``output/last.pt`` when it is there."""
     recipe, model = task.recipe, task.model
@@ -406,7 +456,7 @@ def fit(task: Task, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     last, start = output / "last.pt", 0
     if last.exists():
-        saved = torch.load(last, weights_only=True)
+        saved = torch.load(last, weights_only=True, map_location=task.device)
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         average, start = saved["average"], saved["step"]
@@ -459,18 +509,3 @@ def append_row(path: Path, row: dict[str, float]) -> None:
         if new:
             writer.writeheader()
         writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the tars")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the run; continued when it exists")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    arguments = parser.parse_args()
-    fit(Task(Recipe.load(arguments.recipe), arguments.data, arguments.cache), arguments.output)
-
-
-if __name__ == "__main__":
-    main()

@@ -22,7 +22,7 @@ BETAS = (0.7, 1.3)
 
 def validate(state: dict[str, Tensor], task) -> dict[str, float]:  # noqa: ANN001
     """Figures of an averaged state: mean Spearman of the patch map, AUROCs by trained and held-out phrases."""
-    model = copy.deepcopy(task.model).eval()
+    model = copy.deepcopy(task.model).cpu().eval()
     model.load_state_dict(state)
     pools = open_pools(task.root, task.cache, validation=True)
     with torch.inference_mode():

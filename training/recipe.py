@@ -113,6 +113,15 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
         raise UsageError(f"Recipe {path.name} is not complete ({error}).") from error
 
 
+def task_name(path: str | Path) -> str:
+    """The task a recipe file names, "" if it cannot be read or names none; ``load_recipe`` says what is wrong."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return ""
+    return str(values.get("task", "")) if isinstance(values, dict) else ""
+
+
 def check_manifest(recipe: Recipe, root: Path) -> Recipe:
     """Compare the data with the recipe's manifest; a recipe without one gets the hashes of what is there.
 

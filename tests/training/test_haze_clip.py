@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 
 from priors import clip
 from training import captions, data, haze_clip, haze_clip_export
+from training.__main__ import main
 from training.haze_batches import Batch, Pools, Sampler, patch_density
 from training.haze_clip import Claim, Recipe, Words
 
@@ -224,3 +226,28 @@ def test_vocabulary_table_expands_to_open_clips(task):
     compact = words(["a hazy photo"])[0]
     torch.testing.assert_close(full[ids[: len(compact)]], task.model.token_embedding.weight[compact].detach())
     assert (full.abs().sum(1) > 0).sum() == len(words) - 1
+
+
+def test_the_command_line_trains_and_refuses_what_does_not_fit(pools, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(haze_clip, "open_pools", lambda root, cache, validation: pools)
+    monkeypatch.setattr("training.haze_clip_validation.validate", lambda state, task: {"spearman": 0.0})
+    recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
+    stage = {"until": 4, "grids": [[4, 4, 4]]}
+    recipe.write_text(json.dumps({"task": "haze_clip", "model": MODEL, "steps": 4, "stages": [stage]}))
+    command = ["fit", str(recipe), "--data", str(tmp_path), "--output", str(run)]
+    assert main([*command, "--steps", "2"]) == 0
+    assert main(command) == 2 and "--resume" in capsys.readouterr().err
+    assert main([*command, "--resume", "--steps", "9"]) == 2 and "have 4 steps" in capsys.readouterr().err
+    assert main([*command, "--resume", "--steps", "3"]) == 0
+    assert torch.load(run / "last.pt", weights_only=True)["step"] == 3
+    stranger = json.loads(recipe.read_text()) | {"manifest": {"nyu_images.tar": "0" * 64}}
+    recipe.write_text(json.dumps(stranger))
+    (tmp_path / "nyu_images.tar").write_bytes(b"other")
+    assert main([*command, "--resume"]) == 1 and "not the file this recipe was written for" in capsys.readouterr().err
+
+
+def test_the_embedded_recipe_is_complete():
+    recipe = Recipe.load(Path(haze_clip.__file__).parent / "recipes" / "haze_clip.yaml")
+    assert recipe.stages[-1]["until"] == recipe.steps
+    assert all(a["until"] < b["until"] for a, b in itertools.pairwise(recipe.stages))
+    assert len(recipe.manifest) == 4 and all(len(digest) == 64 for digest in recipe.manifest.values())
