@@ -49,7 +49,7 @@ class Comparison:
     def sentence(self) -> str:
         """The comparison in words.
 
-        "dark-channel is better than retinex on 14 of 20 images (2 equal, 4 worse); mean difference +1.2 [+0.4, +2.1];
+        "dark_channel is better than retinex on 14 of 20 images (2 equal, 4 worse); mean difference +1.2 [+0.4, +2.1];
         Wilcoxon p = 0.003."
         """
         total = self.wins + self.ties + self.losses

@@ -40,9 +40,9 @@ def test_front_matter_is_what_a_space_accepts():
 
 
 def test_the_preloaded_model_is_the_one_the_code_asks_for():
-    from eval.metrics import niqe_parameters
+    from eval.metrics import niqe_model
 
-    source = Path(niqe_parameters.__file__).read_text()
+    source = Path(niqe_model.__file__).read_text()
     for entry in SpaceCard.load(ROOT / "README.md").data.to_dict()["preload_from_hub"]:
         for word in entry.split():
             assert word in source
