@@ -34,7 +34,7 @@ from training.task import Pair, Task
 SHORT = 256
 """Packed pictures are reduced to this short side."""
 
-DARK_LUMA = (8.0, 38.0)
+DARK_LUMA = (8.0, 34.0)
 UNDER_LUMA, OVER_LUMA = 60.0, 180.0
 NORMAL_LUMA = (100.0, 136.0)
 VALIDATION_LUMA = (12.0, 45.0)
