@@ -25,6 +25,7 @@ from torch import Tensor
 from errors import PromptError
 from guided_filter import guided_filter
 from images import Picture
+from priors.clip import MINIMUM_GRID
 from priors.prompts import PromptSet, end_features, prompt_features
 
 if TYPE_CHECKING:
@@ -35,13 +36,13 @@ if TYPE_CHECKING:
 MAXIMUM_SIDE = 1024
 """Pictures are reduced to this long side before encoding; towers look at a few hundred pixels anyway."""
 
-FINE_SCALE = 2
-"""The second grid of the automatic dense route is this much finer than the first."""
+GRID_SCALES = (2 / 3, 1.0, 4 / 3)
+"""Grids of the automatic dense route, as multiples of the model's native one."""
 
 TILE_FRACTION = 0.5
 """Side of a tile as a share of the picture's short side."""
 
-TILE_WEIGHT = 0.5
+TILE_WEIGHT = 1.0
 """Share of the tile map beside each dense grid's 1."""
 
 SMALL_TOWER = 30_000_000
@@ -144,7 +145,7 @@ def encode_picture(
         prior: from ``priors.clip.load``.
         picture: a Picture or a (1,3,H,W) tensor in [0,1].
         maps: also encode places; False is faster and allows scores only.
-        grid: "auto" is the model's native grid and one twice as fine; a number is patches along the short side.
+        grid: "auto" is the model's native grid, a coarser and a finer one; a number is patches along the short side.
         route: "dense", "tiles", "both", or "auto": both for small towers and on accelerators, otherwise dense if the
             model has patch features and tiles if not.
 
@@ -227,10 +228,10 @@ def _grids(prior: ClipPrior, batch: Tensor, grid: str | int) -> list[tuple[int, 
             return [prior.grid_for(*size, short=int(grid))]
         except ValueError:
             raise PromptError(f"A grid is 'auto' or a number of patches, not {grid!r}.") from None
-    native = prior.grid_for(*size)
-    finer = prior.grid_for(*size, short=min(native) * FINE_SCALE)
-    # A grid finer than the picture's own pixels invents nothing; a small picture gets the native grid only.
-    return [native, finer] if min(size) >= min(finer) * prior.patch_size / 2 else [native]
+    native = min(prior.grid_for(*size))
+    # A grid finer than the picture's own pixels invents nothing, so a small picture goes without the finest ones.
+    fitting = [g for g in GRID_SCALES if g <= 1 or min(size) >= g * native * prior.patch_size / 2]
+    return [prior.grid_for(*size, short=max(MINIMUM_GRID, round(scale * native))) for scale in fitting]
 
 
 def tile_features(

@@ -9,7 +9,7 @@ sees the batches it would have seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,11 @@ class Batch:
     labels: Tensor
     kinds: Tensor
     density: Tensor
+
+
+def join(*batches: Batch) -> Batch:
+    """One batch of several."""
+    return Batch(*(torch.cat([getattr(b, f.name) for b in batches]) for f in fields(Batch)))
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,7 @@ class Sampler:
         shares: Sequence[float] = (0.45, 0.37, 0.18),
         sots: float = 0.6,
         borders: float = 0.0,
+        study: float = 0.0,
     ) -> Batch:
         """The batch of a step.
 
@@ -139,15 +145,37 @@ class Sampler:
             shares: probability of NYU, photographs and exposure series.
             sots: share of the SOTS recipe in plain haze on NYU.
             borders: share of other haze that ends at a line.
+            study: share of the batch that is NYU under the SOTS recipe and nothing else, almost whole scenes: where
+                density is known exactly, its order is learned best.
         """
         rng = np.random.default_rng((self.seed, step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        studied = round(study * count)
+        count -= studied
         clear, depth, source, exposure = self._crops(count, size, shares, rng)
         labels = torch.zeros(count, len(CONCEPTS))
         labels[exposure == 1, _CONCEPT["lowlight"]] = 1.0
         labels[exposure == 2, _CONCEPT["overexposed"]] = 1.0
         plan = Plan.draw(count, hazy, exposure.numpy(), rng)
-        return degrade(clear, depth, labels, plan, source, generator, rng, sots, borders)
+        batch = degrade(clear, depth, labels, plan, source, generator, rng, sots, borders)
+        return join(batch, self._studied(studied, size, generator, rng)) if studied else batch
+
+    def _studied(
+        self, count: int, size: tuple[int, int], generator: torch.Generator, rng: np.random.Generator
+    ) -> Batch:
+        """NYU under the SOTS recipe, crops of at least 0.7."""
+        scenes = [self.pools.nyu[int(i)] for i in rng.integers(len(self.pools.nyu), size=count)]
+        cuts = []
+        for scene in scenes:
+            scale = 1.0 if rng.random() < 0.5 else float(rng.uniform(0.7, 1.0))
+            aspect = size[1] / size[0] * float(np.exp(rng.uniform(-0.25, 0.25)))
+            cuts.append(data.take(scene, data.crop_box(*scene.shape[:2], aspect, scale, rng), size, rng.random() < 0.5))
+        stacked = torch.from_numpy(np.stack(cuts)).permute(0, 3, 1, 2).float() / 255
+        t = haze.transmission(stacked[:, 3:], haze.sample_uniform(count, 0.5, 1.6, generator))
+        pixels = (haze.scatter(stacked[:, :3], t, 1.0) * 255).round() / 255
+        labels = torch.zeros(count, len(CONCEPTS))
+        labels[:, _CONCEPT["haze"]] = ((1 - t).mean((1, 2, 3)) / FULL_HAZE).clamp(0, 1)
+        return Batch(pixels, labels, torch.zeros(count, dtype=torch.long), 1 - t)
 
     def _crops(
         self, count: int, size: tuple[int, int], shares: Sequence[float], rng: np.random.Generator

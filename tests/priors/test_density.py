@@ -68,7 +68,7 @@ def test_routes_are_fused_as_logits(prior):
     alone = density.EncodedPicture(prior, both.feature, (PlaceFeatures(both.places[0].features), tiles), both.guide)
     direction = prior.logit_scale * (end_features(prior, HAZE)[0] - end_features(prior, HAZE)[1])
     placed = density._enlarge(torch.einsum("dhw,d->hw", tiles.features, direction).numpy(), dense.shape, tiles.margins)
-    expected = (logit(dense) + 0.5 * placed) / 1.5
+    expected = (logit(dense) + density.TILE_WEIGHT * placed) / (1 + density.TILE_WEIGHT)
     np.testing.assert_allclose(logit(alone.coarse_map(HAZE)), expected, atol=1e-4)
 
 

@@ -68,6 +68,17 @@ def test_labels_tell_the_truth_about_haze(pools):
     assert all(0 < share < 0.6 for share in (batch.labels >= 0.5).float().mean(0)[1:].tolist())
 
 
+def test_studied_pictures_follow_the_sots_recipe(pools):
+    """White airlight, even haze, 8 bits, nothing else: the clear scene comes back from picture and density."""
+    batch = Sampler(pools, 1).batch(0, 12, (48, 60), study=0.5)
+    studied = slice(6, 12)
+    assert (batch.labels[studied, 1:] == 0).all() and (batch.kinds[studied] == 0).all()
+    t = 1 - batch.density[studied]
+    clear = (batch.pixels[studied] - (1 - t)) / t
+    assert clear.min() > -0.02 and clear.max() < 1.02
+    assert batch.pixels.shape == (12, 3, 48, 60)
+
+
 def test_patch_density_is_the_mean_of_each_patch():
     density = torch.rand(2, 1, 24, 32)
     expected = density.unfold(2, 8, 8).unfold(3, 8, 8).mean((4, 5)).flatten(1)
