@@ -193,7 +193,12 @@ def run_ray(data: Path, work: Path, pairs: int) -> list[Result]:
         return []
     plain = _plain(data, work, pairs)
     output = work / "ray.csv"
-    result = measure("ray", pairs, command(data, output, "--engine", "ray", "--workers", "2"), "Ray Data, 2 actors; shared memory is counted in every process")
+    result = measure(
+        "ray",
+        pairs,
+        command(data, output, "--engine", "ray", "--workers", "2"),
+        "Ray Data, 2 actors; shared memory is counted in every process",
+    )
     _same(plain, output)
     print(_line(result), flush=True)
     return [result]
