@@ -85,6 +85,10 @@ def build(engine: Engine) -> None:
                     height=420,
                 )
                 opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity of the haze map", elem_id="haze-opacity")
+                stretch = gr.Checkbox(
+                    True, label="Spread the colours over this map's own range", elem_id="haze-stretch"
+                )
+                legend = gr.HTML(elem_id="haze-legend")
                 bars = gr.HTML(elem_id="haze-bars")
     gr.Markdown("### Which words are best?")
     gr.HTML(html.note(escape(text.HAZE_COMPARE)))
@@ -114,6 +118,7 @@ def build(engine: Engine) -> None:
         model: str,
         index: int | None,
         opaque: float,
+        spread: bool,
         request: gr.Request,
     ) -> dict[Any, Any]:
         """Score every picture and draw the chosen one."""
@@ -126,10 +131,12 @@ def build(engine: Engine) -> None:
         try:
             prompts = words(yes, no, taught)
             pictures, problems = readable(paths)
-            encoded = [engine.encodings.of(picture, check_clip_name(model)) for picture in pictures]
+            known = check_clip_name(model)
             place = index if index is not None and index < len(pictures) else 0
+            encoded = [engine.encodings.of(one, known, maps=i == place) for i, one in enumerate(pictures)]
             drawn = engine.scratch.folder(request) / f"{safe_stem(pictures[place].name)}-haze.png"
-            write_picture(drawn, overlay(pictures[place], encoded[place].map(prompts), opaque))
+            density = encoded[place].map(prompts)
+            write_picture(drawn, overlay(pictures[place], density, opaque, stretch=spread))
             scores = [one.score(prompts) for one in encoded]
             shown_bars = _bars(encoded[place].similarities(prompts))
         except HubError as error:
@@ -142,6 +149,7 @@ def build(engine: Engine) -> None:
             closer: gr.Column(visible=True),
             which: gr.Dropdown(names, value=names[place]),
             view: str(drawn),
+            legend: html.note(f"The map runs from {density.min():.2f} to {density.max():.2f}; bright is dense."),
             bars: shown_bars,
         }
 
@@ -181,8 +189,8 @@ def build(engine: Engine) -> None:
             gr.Warning(str(error))
             return html.alert(str(error))
 
-    asked = [files, positives, negatives, learned, clip, which, opacity]
-    answer = [said, table, closer, which, view, bars]
+    asked = [files, positives, negatives, learned, clip, which, opacity, stretch]
+    answer = [said, table, closer, which, view, legend, bars]
     again = {"api_visibility": "private", "concurrency_id": "compute", "concurrency_limit": 1}
     files.change(look, asked, answer, **again)
     for component in (positives, negatives):
@@ -191,6 +199,7 @@ def build(engine: Engine) -> None:
         )
     which.input(look, asked, answer, show_progress="hidden", **again)
     opacity.release(look, asked, answer, show_progress="hidden", **again)
+    stretch.input(look, asked, answer, show_progress="hidden", **again)
     clip.submit(look, asked, answer, **again)
     example.click(
         lambda: [str(path) for path in sorted((EXAMPLES / "haze/hazy").iterdir())],

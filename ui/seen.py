@@ -54,18 +54,26 @@ class Encodings:
     """Encoded pictures by model and content."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], EncodedPicture] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, bool], EncodedPicture] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, picture: Picture, clip: str) -> EncodedPicture:
-        """The picture, encoded at most once."""
+    def of(self, picture: Picture, clip: str, *, maps: bool) -> EncodedPicture:
+        """The picture, encoded at most once.
+
+        Args:
+            picture: The picture.
+            clip: Name of the model.
+            maps: Whether a map is wanted; that takes many times longer than a score.
+        """
         from priors.clip import load
         from priors.density import encode_picture
 
-        key = (clip, picture.sha256)
+        wanted = (clip, picture.sha256, maps)
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = encode_picture(load(clip), picture)
+            key = next((k for k in (wanted, (*wanted[:2], True)) if k in self._kept), None)
+            if key is None:
+                key = wanted
+                self._kept[key] = encode_picture(load(clip), picture, maps=maps)
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT_PICTURES:
                 self._kept.popitem(last=False)
@@ -91,19 +99,23 @@ def check_clip_name(name: str) -> str:
     )
 
 
-def overlay(picture: Picture, density: np.ndarray, opacity: float) -> np.ndarray:
+def overlay(picture: Picture, density: np.ndarray, opacity: float, *, stretch: bool = False) -> np.ndarray:
     """The picture with its density map on top.
 
     Args:
         picture: The picture.
         density: Float32 (H, W) in [0, 1].
         opacity: 0 shows the picture, 1 the map alone.
+        stretch: Spread the colours over the map's own range; else they stand for 0 to 1.
 
     Returns:
         Uint8 (H, W, 3).
     """
     import cv2
 
+    if stretch:
+        low, high = float(density.min()), float(density.max())
+        density = (density - low) / max(high - low, 1e-6)
     heat = cv2.applyColorMap(np.round(density * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     mixed = picture.to_float() * 255 * (1 - opacity) + heat.astype(np.float32) * opacity
     return np.clip(np.round(mixed), 0, 255).astype(np.uint8)
