@@ -30,7 +30,6 @@ class ClipPrior:
         sha256: of its weights.
         preprocess: resize mode, size, mean and deviation.
         logit_scale: what cosines are multiplied with before a softmax.
-        image_parameters: size of the image tower.
         device: where it runs.
     """
 
@@ -41,7 +40,6 @@ class ClipPrior:
         self.tokenizer = loaded.tokenizer
         self.preprocess = Preprocess.of(loaded.model.visual.preprocess_cfg)
         self.logit_scale = float(loaded.model.logit_scale.exp())
-        self.image_parameters = sum(p.numel() for p in self.model.visual.parameters())
         self._texts: dict[str, Tensor] = {}
 
     @property

@@ -6,10 +6,10 @@ Score: ``softmax(logit_scale * cos)`` over the positive and the negative end of 
 * dense: patch features of a single pass (``priors.dense``) on grids that follow the picture's shape;
 * tiles: overlapping crops, each through the whole tower; slow, but works with any image tower.
 
-Patches see detail and little of their surroundings, tiles the opposite, and their errors differ: together they rank
-places better than either (docs/haze_estimation.md). Maps are averaged as logits, enlarged bilinearly, and given the
-picture's edges by a guided filter. Encoding the picture is the expensive part and knows nothing of the words, so it
-happens once (``EncodedPicture``).
+Where a model has patch features the map is theirs alone by default: fused with tiles it ranked places worse and was
+off by more on scenes never seen (docs/haze_estimation.md). Maps are averaged as logits, enlarged bilinearly, and given
+the picture's edges by a guided filter. Encoding the picture is the expensive part and knows nothing of the words, so
+it happens once (``EncodedPicture``).
 """
 
 from __future__ import annotations
@@ -43,10 +43,7 @@ TILE_FRACTION = 0.5
 """Side of a tile as a share of the picture's short side."""
 
 TILE_WEIGHT = 1.0
-"""Share of the tile map beside each dense grid's 1."""
-
-SMALL_TOWER = 30_000_000
-"""Parameters of an image tower up to which the automatic route adds tiles on a CPU; beyond they take seconds."""
+"""Share of the tile map beside each dense grid's 1, when both are asked for."""
 
 _EDGE_EPSILON = 1e-3
 
@@ -146,8 +143,7 @@ def encode_picture(
         picture: a Picture or a (1,3,H,W) tensor in [0,1].
         maps: also encode places; False is faster and allows scores only.
         grid: "auto" is the model's native grid, a coarser and a finer one; a number is patches along the short side.
-        route: "dense", "tiles", "both", or "auto": both for small towers and on accelerators, otherwise dense if the
-            model has patch features and tiles if not.
+        route: "dense", "tiles", "both", or "auto": dense if the model has patch features, otherwise tiles.
 
     Raises:
         PromptError: the dense route on a model without patch features, or a grid out of range.
@@ -209,8 +205,7 @@ def _places(prior: ClipPrior, batch: Tensor, grid: str | int, route: str) -> tup
     if route not in ("auto", "dense", "tiles", "both"):
         raise PromptError(f"There is no route {route!r} to a density map; auto, dense, tiles and both exist.")
     if route == "auto":
-        cheap = prior.device.type != "cpu" or prior.image_parameters <= SMALL_TOWER
-        route = "tiles" if prior.patch_size is None else "both" if cheap else "dense"
+        route = "tiles" if prior.patch_size is None else "dense"
     dense_route = route != "tiles"
     places = []
     if dense_route:
