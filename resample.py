@@ -122,7 +122,7 @@ def _resize_axis(image: np.ndarray, axis: int, length: int, scale: float, antial
     indices, weights = contributions(image.shape[axis], length, scale, antialias)
     shape = [1] * image.ndim
     shape[axis] = length
-    output = np.zeros(image.shape[:axis] + (length,) + image.shape[axis + 1 :])
+    output = np.zeros((*image.shape[:axis], length, *image.shape[axis + 1 :]))
     for tap in range(indices.shape[1]):
         output += np.take(image, indices[:, tap], axis=axis) * weights[:, tap].reshape(shape)
     return output

@@ -18,8 +18,8 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(
         prog="python -m restorers",
         description="Restore hazy, dark and small pictures, and manage the methods that do it.",
-        epilog="Exit status: 0 done, 1 failed (all that could be done was), 2 unusable arguments. --debug anywhere shows a "
-        "traceback on errors.",
+        epilog="Exit status: 0 done, 1 failed (all that could be done was), 2 unusable arguments. "
+        "--debug anywhere shows a traceback on errors.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in _COMMANDS:
