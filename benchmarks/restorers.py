@@ -4,10 +4,10 @@
     python benchmarks/restorers.py --sizes 620x460 1600x1200 --dtypes fp32 bf16 --models aecr_net dark_channel
 
 Every line is measured in a process of its own, so that the peak (MiB of the process on a CPU, of tensors on a GPU) is
-that of this method. ``seconds`` is the best of several runs. The rate is that of one convolution, 64 to 64 channels,
-256x256, measured before and after everything else; ``of_rate`` is what a method's own operations (counted by PyTorch
-on a small picture, so only those of networks) would take at that rate, over what it took. On a machine that is busy
-with other work, compare lines of one run only.
+that of this method. ``seconds`` is the best of several runs, ``cpu_seconds`` the least processor time, summed over
+threads: on a machine that is busy with other work, look at that. The rate is that of one convolution, 64 to 64
+channels, 256x256, measured before and after everything else; ``of_rate`` is what a method's own operations (counted by
+PyTorch on a small picture, so only those of networks) would take at that rate, over what it took.
 """
 
 from __future__ import annotations
@@ -62,7 +62,11 @@ def measure(model: str, size: str, dtype: str, device: str, repeats: int) -> dic
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
     restorer = load(model, device=device)
     restore(restorer, x[..., :64, :64], dtype=dtype)
-    runs = [restore(restorer, x, dtype=dtype) for _ in range(repeats)]
+    runs, processor = [], []
+    for _ in range(repeats):
+        started = time.process_time()
+        runs.append(restore(restorer, x, dtype=dtype))
+        processor.append(time.process_time() - started)
     side = 128
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         restorer(x[..., :side, :side].to(device_of(restorer)))
@@ -70,6 +74,7 @@ def measure(model: str, size: str, dtype: str, device: str, repeats: int) -> dic
     best = min(run.seconds for run in runs)
     return {
         "seconds": round(best, 4),
+        "cpu_seconds": round(min(processor), 4),
         "peak_mib": round(max(run.peak_mib for run in runs)),
         "tiles": runs[0].tiles,
         "gflop": round(operations / 1e9, 1),
