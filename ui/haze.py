@@ -19,13 +19,15 @@ from ui.session import safe_stem
 
 FIRST_WORDS = PromptSet("my words", ("a hazy photo", "a photo taken in fog"), ("a clear photo", "a sharp photo"))
 MY_WORDS = "my words"
+Taught = tuple[str, str, str]
+"""A learned prompt set that was uploaded: its file, and the words that were put into the two boxes with it."""
 
 
 def build(engine: Engine) -> None:
     """Lay out the tab and wire it."""
     start = library.get() if library.DEFAULT in library.names() else FIRST_WORDS
     gr.HTML(html.lede(text.HAZE))
-    learned = gr.State("")
+    learned = gr.State(None)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
             files = gr.File(
@@ -114,7 +116,7 @@ def build(engine: Engine) -> None:
         paths: list[str] | None,
         yes: str,
         no: str,
-        taught: str,
+        taught: Taught | None,
         model: str,
         index: int | None,
         opaque: float,
@@ -155,31 +157,31 @@ def build(engine: Engine) -> None:
 
     def take(name: str) -> tuple:
         if name == MY_WORDS:
-            return gr.skip(), gr.skip(), ""
+            return gr.skip(), gr.skip()
         found = library.get(name)
-        return "\n".join(found.positives), "\n".join(found.negatives), ""
+        return "\n".join(found.positives), "\n".join(found.negatives)
 
     def load(path: str | None) -> tuple:
         if not path:
-            return gr.skip(), gr.skip(), "", gr.skip()
+            return gr.skip(), gr.skip(), None, gr.skip()
         try:
             found = library.load(path)
         except HubError as error:
             gr.Warning(str(error))
             return gr.skip(), gr.skip(), gr.skip(), gr.HTML(html.alert(str(error)), visible=True)
-        taught = path if found.learned else ""
-        return "\n".join(found.positives), "\n".join(found.negatives), taught, gr.skip()
+        yes, no = "\n".join(found.positives), "\n".join(found.negatives)
+        return yes, no, (path, yes, no) if found.learned else None, gr.skip()
 
     def keep(yes: str, no: str, request: gr.Request) -> str | None:
         try:
-            prompts = words(yes, no, "")
+            prompts = words(yes, no, None)
         except HubError:
             return None
         path = engine.scratch.folder(request) / "prompts.json"
         path.write_text(prompts.to_json(), encoding="utf-8")
         return str(path)
 
-    def rank(path: str | None, names: list[str], yes: str, no: str, taught: str, model: str) -> str:
+    def rank(path: str | None, names: list[str], yes: str, no: str, taught: Taught | None, model: str) -> str:
         from priors.clip import load as load_clip
 
         try:
@@ -194,9 +196,7 @@ def build(engine: Engine) -> None:
     again = {"api_visibility": "private", "concurrency_id": "compute", "concurrency_limit": 1}
     files.change(look, asked, answer, **again)
     for component in (positives, negatives):
-        component.input(lambda: "", None, learned, show_progress="hidden", api_visibility="private").then(
-            look, asked, answer, show_progress="hidden", trigger_mode="always_last", **again
-        )
+        component.change(look, asked, answer, show_progress="hidden", trigger_mode="always_last", **again)
     which.input(look, asked, answer, show_progress="hidden", **again)
     opacity.release(look, asked, answer, show_progress="hidden", **again)
     stretch.input(look, asked, answer, show_progress="hidden", **again)
@@ -207,9 +207,7 @@ def build(engine: Engine) -> None:
         files,
         api_visibility="private",
     )
-    chosen.input(take, chosen, [positives, negatives, learned], api_visibility="private").then(
-        look, asked, answer, **again
-    )
+    chosen.input(take, chosen, [positives, negatives], api_visibility="private")
     saved.upload(load, saved, [positives, negatives, learned, said], api_visibility="private").then(
         look, asked, answer, **again
     )
@@ -218,14 +216,14 @@ def build(engine: Engine) -> None:
     compare.click(rank, [labelled, rivals, positives, negatives, learned, clip], ranking, **again)
 
 
-def words(yes: str, no: str, learned: str) -> PromptSet:
-    """The prompt set on the page: learned vectors where some were loaded, else the two text boxes.
+def words(yes: str, no: str, taught: Taught | None) -> PromptSet:
+    """The prompt set on the page: vectors that were loaded, until their words are edited; else the two text boxes.
 
     Raises:
         PromptError: A box is empty or a line is too long.
     """
-    if learned:
-        return library.load(learned)
+    if taught and taught[1:] == (yes, no):
+        return library.load(taught[0])
     ends = [[line.strip() for line in box.splitlines() if line.strip()] for box in (yes, no)]
     if not all(ends):
         raise PromptError("Both boxes need at least one line: what hazy looks like, and what clear looks like.")
