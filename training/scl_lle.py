@@ -42,7 +42,15 @@ NYU_STRIDE = 4
 """Every fourth labelled scene is packed; neighbours in NYU are often the same room."""
 
 _TERMS = ("smoothness", "agreement", "colour", "semantic", "preservation", "brightness", "gram", "segmentation")
-_OPTIONS = ("features", "feature_scale", "brightness_margin", "gram_margin", "alignment", "area_mean", "detach")
+_OPTIONS = (
+    "features",
+    "feature_scale",
+    "brightness_margin",
+    "gram_margin",
+    "alignment",
+    "area_mean",
+    "detach",
+)
 
 
 class SclLleTask(Task):
