@@ -86,7 +86,7 @@ def test_columns_sort_by_raw_values(tab, scored_job: str) -> None:
 
 def test_an_address_of_no_job_says_so(tab) -> None:
     page = tab("Evaluate", "?job=../../etc")
-    page.get_by_text("There is no such job").wait_for()
+    page.locator("#job-progress").get_by_text("There is no such job").wait_for()
 
 
 def test_an_example_is_one_click_and_start(tab) -> None:
