@@ -116,6 +116,9 @@ def build(engine: Engine, job: gr.Textbox) -> View:
             return nothing
         try:
             state = engine.jobs.state(current)
+        except HubError:
+            return nothing  # the progress line says so
+        try:
             now = (current, state.done, state.ended)
             if last and last[:3] == now:
                 return nothing
