@@ -17,6 +17,7 @@ from eval.store import Store
 from images import Picture, read_picture, write_picture
 from restorers import registry
 from restorers.card import TASKS, RestorerCard
+from restorers.device import gpu
 from ui import html
 from ui.jobs import Jobs
 from ui.seen import Encodings
@@ -118,25 +119,32 @@ class Engine:
             ImageError: No picture, or one that cannot be read.
             HubError: The method cannot run.
         """
-        from restorers.pipeline import restore
-
         if not path:
             raise ImageError("There is no picture yet; drop one, or click an example.")
         picture = read_picture(path)
-        steps: list[tuple[RestorerCard, Restored]] = []
-        pixels = picture
-        for name in names:
-            model = self.restorer(name)
-            step = restore(model, pixels)
-            steps.append((model.card, step))
-            pixels = Picture(step.pixels, "", picture.name)
+        models = [self.restorer(name) for name in names]
+        done = restore_in_turn(models, picture)
+        result = done[-1].pixels
         folder = self.scratch.folder(request)
         stem = safe_stem(picture.name)
         after = folder / f"{stem}-{'-'.join(safe_stem(name) for name in names)}.png"
         before = folder / f"{stem}-before.png"
-        write_picture(after, pixels.pixels)
-        write_picture(before, enlarged(to_8_bit(picture.pixels), pixels.height, pixels.width))
-        return RestoreResult(before, after, _record(picture, steps))
+        write_picture(after, result)
+        write_picture(before, enlarged(to_8_bit(picture.pixels), *result.shape[:2]))
+        cards = [model.card for model in models]
+        return RestoreResult(before, after, _record(picture, list(zip(cards, done, strict=True))))
+
+
+@gpu(duration=60)
+def restore_in_turn(models: list[Restorer], picture: Picture) -> list[Restored]:
+    """Every model on what the one before it made; on a ZeroGPU Space this is the part that borrows the GPU."""
+    from restorers.pipeline import restore
+
+    done: list[Restored] = []
+    for model in models:
+        source = Picture(done[-1].pixels, "", picture.name) if done else picture
+        done.append(restore(model, source))
+    return done
 
 
 def check_repository_id(name: str) -> str:
