@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from pathlib import Path
 
@@ -121,3 +122,20 @@ def test_a_phone_sees_no_sideways_scroll(browser, server) -> None:
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= 392
     context.close()
+
+
+def test_pictures_of_a_tab_are_gone_when_it_closes(browser, server) -> None:
+    home = Path(server.engine.scratch._home.name)
+    before = set(home.iterdir())
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(server.url)
+    page.locator("#restore-examples button").first.click()
+    page.locator("#restore-record dl").wait_for()
+    (mine,) = set(home.iterdir()) - before
+    assert list(mine.rglob("*.png"))
+    context.close()
+    until = time.monotonic() + 60
+    while mine.exists():
+        assert time.monotonic() < until, "the folder of a closed tab is still there"
+        time.sleep(0.2)
