@@ -63,7 +63,8 @@ def test_the_model_card_of_a_folder_carries_the_figures(folder):
     from huggingface_hub import ModelCard
 
     card = ModelCard.load(folder / "README.md")
-    assert card.data.license == "apache-2.0" and card.data.library_name == "unveil"
+    facts = card.data.to_dict()
+    assert (facts["license"], facts["library_name"]) == ("apache-2.0", "unveil")
     assert [(result.dataset_name, result.metric_type, result.metric_value) for result in card.data.eval_results] == [
         ("NYU 1349-1398", "psnr", 21.5)
     ]
