@@ -67,7 +67,7 @@ def test_upload_score_open_a_worst_case_and_download(tab, server, pair_zips, tmp
 
 
 def test_the_job_is_found_again_by_its_address(tab, scored_job: str) -> None:
-    page = tab("Restore", f"?job={scored_job}")
+    page = tab(None, f"?job={scored_job}")  # the page itself opens the right tab
     page.locator("#job-progress [data-status=done]").wait_for()
     assert page.get_by_role("tab", name="Evaluate", exact=True).get_attribute("aria-selected") == "true"
     page.locator("#job-table tbody tr").first.wait_for()
