@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from errors import SetError, UnknownNameError
+from errors import SetError, UnknownNameError, UsageError
 from images import read_picture
 from restorers.networks.crl_sr import CrlSr
 from training import data
@@ -28,7 +28,17 @@ from training.recipe import Recipe
 from training.task import Pair, Task
 
 _TERMS = ("l1", "bidirectional", "conditional", "reconstruction")
-_OPTIONS = ("positions", "temperature", "vectors", "both_anchors", "detach_condition", "extractor")
+_OPTIONS = (
+    "positions",
+    "temperature",
+    "vectors",
+    "both_anchors",
+    "detach_condition",
+    "extractor",
+    "width",
+    "blocks",
+    "after",
+)
 
 
 class CrlSrTask(Task):
@@ -40,7 +50,10 @@ class CrlSrTask(Task):
       factor by which a photograph is reduced before it is cropped (1 leaves it alone).
     - ``loss``: weights ``l1``, ``bidirectional``, ``conditional``, ``reconstruction``; ``positions`` M;
       ``temperature``; ``vectors``: ``spatial`` or ``channel``; ``both_anchors``; ``detach_condition`` (default: yes);
-      ``extractor``: ``joint`` lets E_f learn from L_srnce and L_rec, ``reconstruction`` from L_rec alone.
+      ``extractor``: ``joint`` lets E_f learn from L_srnce and L_rec, ``reconstruction`` from L_rec alone; ``width``
+      and ``blocks`` of the networks that exist only in training (default: those of the degradation remover);
+      ``after``, the step from which the terms other than ``l1`` are added (one process only: the others' networks
+      get no gradient before).
     - ``validation``: ``set`` (``set5`` beside the other data, or ``photographs``), ``degradation`` (``bicubic``,
       ``isotropic``, ``mode4``), ``pairs``.
     """
@@ -53,18 +66,23 @@ class CrlSrTask(Task):
             if key not in _TERMS + _OPTIONS:
                 raise UnknownNameError("loss option", key, _TERMS + _OPTIONS)
         self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in _TERMS}
-        scale, width = self.model.scale, self.model.remover.head.out_channels
+        scale, embedded = self.model.scale, self.model.remover.head.out_channels
         spatial = recipe.loss.get("vectors", "spatial") == "spatial"
+        width = int(recipe.loss.get("width", embedded))
+        if not spatial and width != embedded:
+            raise UsageError("loss.vectors: channel compares channel by channel; leave loss.width out.")
         if self.weights["bidirectional"]:
-            self.detail_remover = DetailRemover(width, len(self.model.remover.body), scale)
+            blocks = int(recipe.loss.get("blocks", len(self.model.remover.body)))
+            self.detail_remover = DetailRemover(width, blocks, scale)
             if spatial:
-                self.low_head, self.high_head = ProjectionHead(width), ProjectionHead(width)
+                self.low_head, self.high_head = ProjectionHead(embedded), ProjectionHead(width)
         if self.weights["conditional"] or self.weights["reconstruction"]:
             self.extractor = FeatureExtractor(width, scale)
         if self.weights["conditional"] and spatial:
-            self.feature_head, self.condition_head = ProjectionHead(width), ProjectionHead(width)
+            self.feature_head, self.condition_head = ProjectionHead(width), ProjectionHead(embedded)
         if self.weights["reconstruction"]:
             self.reconstructor = Reconstructor(width, scale)
+        self.after = int(recipe.loss.get("after", 0))
         self._pool: data.PicturePool | None = None
         self._root = Path()
 
@@ -91,13 +109,16 @@ class CrlSrTask(Task):
         crop = crop[:, ::-1] if rng.random() < 0.5 else crop
         high = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1).float() / 255
         low = blind_sr.draw(high[None], scale, rng, dict(options["mix"]))[0]
-        return {"low": low, "high": high}
+        return {"low": low, "high": high, "number": torch.tensor(index)}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.forward`."""
         low, high = batch["low"], batch["high"]
         embedding, restored = self.model.parts(low)
         losses = {"l1": (restored.float() - high).abs().mean()}
+        if "number" in batch and int(batch["number"][0]) < self.after * self.recipe.batch:
+            later = {key: torch.zeros(()) for key in _TERMS[1:] if self.weights[key]}
+            return {"loss": self.weights["l1"] * losses["l1"], **losses, **later}
         if self.weights["bidirectional"]:
             vectors = self._vectors([embedding, self.detail_remover(high)], ("low_head", "high_head"))
             losses["bidirectional"] = bidirectional(*vectors, temperature=self._temperature)

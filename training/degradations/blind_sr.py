@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from errors import UsageError
@@ -41,18 +42,22 @@ class CellKernels:
 
 
 def blur(picture: Tensor, kernels: Tensor) -> Tensor:
-    """Convolve picture i with kernel i, edges replicated; one kernel serves all.
+    """Convolve picture i with kernel i, edges replicated; one kernel serves all pictures, one picture all kernels.
+
+    By Fourier transform: a window of 21x21 costs several times more by direct sums.
 
     Args:
-        picture: (N, C, H, W).
+        picture: (N, C, H, W) or (1, C, H, W).
         kernels: (N, k, k) or (1, k, k), k odd.
     """
-    count, channels, height, width = picture.shape
+    height, width = picture.shape[-2:]
     half = kernels.shape[-1] // 2
-    padded = F.pad(picture, (half, half, half, half), mode="replicate").flatten(0, 1)[None]
-    # conv2d correlates; flipping makes it the convolution that kernels are defined for.
-    weight = kernels.flip((1, 2)).expand(count, -1, -1).repeat_interleave(channels, 0)[:, None].to(picture)
-    return F.conv2d(padded, weight, groups=count * channels).view(count, channels, height, width)
+    padded = F.pad(picture, (half, half, half, half), mode="replicate")
+    size = [next_fast_len(side, real=True) for side in padded.shape[-2:]]
+    response = torch.fft.rfft2(kernels.to(picture), s=size)[:, None]
+    blurred = torch.fft.irfft2(torch.fft.rfft2(padded, s=size) * response, s=size)
+    # Circular convolution wraps around in the first 2 half rows and columns only.
+    return blurred[..., 2 * half : 2 * half + height, 2 * half : 2 * half + width]
 
 
 def round_to_8_bits(picture: Tensor) -> Tensor:
@@ -187,8 +192,7 @@ def mixture_blur(picture: Tensor, kernels: Tensor, weights: Tensor) -> Tensor:
         kernels: (K, k, k).
         weights: (K, H, W), zero or more, summing to one over K.
     """
-    blurred = torch.cat([blur(picture, kernel[None]) for kernel in kernels])
-    return (blurred * weights[:, None].to(picture)).sum(0, keepdim=True)
+    return (blur(picture, kernels) * weights[:, None].to(picture)).sum(0, keepdim=True)
 
 
 def smooth_weights(count: int, height: int, width: int, generator: torch.Generator, contrast: float = 6.0) -> Tensor:

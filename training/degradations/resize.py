@@ -7,7 +7,9 @@ other pictures and, with them, scores that cannot be compared.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,7 +36,13 @@ def matlab_resize(picture: Tensor, scale: float) -> Tensor:
 
 
 def _resize_last(x: Tensor, length: int, scale: float) -> Tensor:
-    indices, weights = contributions(x.shape[-1], length, scale)
-    taps = torch.from_numpy(indices.copy()).to(x.device)
-    factors = torch.from_numpy(weights.copy()).to(x)
-    return (x[..., taps] * factors).sum(-1)
+    return x @ torch.from_numpy(_matrix(x.shape[-1], length, scale)).to(x)
+
+
+@lru_cache(maxsize=64)
+def _matrix(source: int, length: int, scale: float) -> np.ndarray:
+    """The resizing of a row as a (source, length) matrix."""
+    indices, weights = contributions(source, length, scale)
+    matrix = np.zeros((source, length))
+    np.add.at(matrix, (indices, np.arange(length)[:, None]), weights)
+    return matrix
