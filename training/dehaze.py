@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from errors import UnknownNameError
+from training.growth import Growth
 from training.hazy_pairs import Source, open_source
 from training.losses.contrastive import ContrastiveRegularisation
 from training.losses.features import create_features
@@ -17,7 +18,7 @@ from training.losses.frequency import spectrum_distance
 from training.recipe import Recipe
 from training.task import Pair, Task
 
-_LOSSES = ("l1", "contrastive", "spectrum", "features", "negatives", "positives_only", "floor")
+_LOSSES = ("l1", "contrastive", "spectrum", "features", "negatives", "positives_only", "floor", "after")
 
 
 class DehazeTask(Task):
@@ -26,9 +27,10 @@ class DehazeTask(Task):
     The recipe's tables:
 
     - ``data``: ``crop`` in pixels, ``sources``: name (``nyu``, ``photographs``, ``folders``) to its options with a
-      ``share`` of the samples.
+      ``share`` of the samples; ``growth``, see ``training/growth.py``.
     - ``loss``: weights ``l1``, ``contrastive``, ``spectrum``; for the contrastive term ``features`` (``vgg19``,
-      ``squeezenet``, ``clip``), ``negatives``, ``positives_only``, ``floor``.
+      ``squeezenet``, ``clip``), ``negatives``, ``positives_only``, ``floor``, and ``after``, the step from which it is
+      added.
     - ``validation``: ``source``, ``pairs`` of the quick selection, and the source's own options.
     """
 
@@ -38,6 +40,7 @@ class DehazeTask(Task):
             if key not in _LOSSES:
                 raise UnknownNameError("loss option", key, _LOSSES)
         self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in ("l1", "contrastive", "spectrum")}
+        self.growth = Growth(self.model, recipe.data.get("growth", ()))
         self.sources: list[Source] = []
         self.shares: list[float] = []
         self._validation: Source | None = None
@@ -71,17 +74,21 @@ class DehazeTask(Task):
         shares = np.array(self.shares) / sum(self.shares)
         source = self.sources[int(rng.choice(len(self.sources), p=shares))]
         hazy, clear = source.draw(int(self.recipe.data["crop"]), rng)
-        return {"hazy": hazy, "clear": clear}
+        return {"hazy": hazy, "clear": clear, "number": torch.tensor(index)}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.forward`."""
         hazy, clear = batch["hazy"], batch["clear"]
+        step = int(batch["number"][0]) // self.recipe.batch
+        self.growth.at(step)
         restored = self.model.enhance(hazy)
         restored = restored.float()
         losses = {"l1": (restored - clear).abs().mean()}
         if self.weights["spectrum"]:
             losses["spectrum"] = spectrum_distance(restored, clear)
-        if self._contrastive:
+        if self._contrastive and step < int(self.recipe.loss.get("after", 0)):
+            losses["contrastive"] = restored.new_zeros(())
+        elif self._contrastive:
             losses["contrastive"] = self._contrastive[0].to(restored.device)(restored, clear, hazy)
         total = torch.stack([self.weights[key] * value for key, value in losses.items()]).sum()
         return {"loss": total, **losses}

@@ -121,6 +121,7 @@ class Scenes(Source):
         validation: Options of the recipe's validation: ``haze`` (a table, or absent for the SOTS recipe), ``scenes``
             and ``betas`` of the quick selection.
         turns: Whether pictures may be turned by quarter turns; haze outdoors has an up and a down.
+        zoom: Pictures are reduced by up to this factor before they are cropped, so that a crop sees more of the scene.
     """
 
     def __init__(
@@ -132,8 +133,9 @@ class Scenes(Source):
         validation: Mapping[str, Any],
         *,
         turns: bool = True,
+        zoom: float = 1.0,
     ) -> None:
-        self.kind, self.haze_range, self.turns = kind, haze_range, turns
+        self.kind, self.haze_range, self.turns, self.zoom = kind, haze_range, turns, zoom
         self.options = dict(validation)
         self.training = _open(kind, root, cache, validation=False)
         self.held_out = _open(kind, root, cache, validation=True)
@@ -146,6 +148,9 @@ class Scenes(Source):
         index = int(rng.integers(len(pictures)))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         picture = pictures[index]
+        if self.zoom > 1:
+            short = min(picture.shape[:2])
+            picture = data.reduce_picture(picture, max(crop, round(short / rng.uniform(1.0, self.zoom))))
         depth = _depth(depths, index, picture.shape[:2], rng)
         top = int(rng.integers(max(picture.shape[0] - crop, 0) + 1))
         left = int(rng.integers(max(picture.shape[1] - crop, 0) + 1))
@@ -222,7 +227,8 @@ def open_source(
         return Folders(root, options)
     if name in _PACKERS:
         turns = bool(options.get("turns", name == "nyu"))
-        return Scenes(name, root, cache, HazeRange.of(options.get("haze", {})), validation, turns=turns)
+        zoom = float(options.get("zoom", 1.0))
+        return Scenes(name, root, cache, HazeRange.of(options.get("haze", {})), validation, turns=turns, zoom=zoom)
     raise UnknownNameError("data source", name, [*_PACKERS, "folders"])
 
 

@@ -85,6 +85,18 @@ class AecrNet(Restorer):
         self.up1 = nn.ConvTranspose2d(4 * width, 2 * width, 3, stride=2, padding=1, output_padding=1)
         self.up2 = nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1)
         self.up3 = nn.Conv2d(width, 3, 7)
+        self._start_near_identity()
+
+    @torch.no_grad()
+    def _start_near_identity(self) -> None:
+        """Let the shared blocks return about their input at first.
+
+        Eight applications of random layers would bury what the encoder saw; training starts from the network without
+        them instead, which is what makes it possible to train that first (``training/growth.py``).
+        """
+        self.attention.conv2.weight.mul_(0.1)
+        self.attention.conv2.bias.zero_()
+        nn.init.dirac_(self.deformable.weight).mul_(2)  # the mask starts at one half
 
     def enhance(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) with H and W multiples of 4 to the same, not clamped (a hyperbolic tangent ends the network)."""
