@@ -59,6 +59,7 @@ class CrlSrTask(Task):
     """
 
     model: CrlSr
+    protocol = "sr-y4"
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)

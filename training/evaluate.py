@@ -15,8 +15,6 @@ from training.recipe import check_manifest, file_sha256, load_recipe
 from training.task import create_task
 from training.validate import validate
 
-PROTOCOL = "dehaze-rgb"
-
 
 def evaluate(run: Path, root: Path, cache: Path, *, device: str = "auto", limit: int | None = None) -> dict[str, Any]:
     """Measure ``run/weights.safetensors`` and write ``evaluation.json`` and ``evaluation.csv`` beside it.
@@ -46,7 +44,7 @@ def evaluate(run: Path, root: Path, cache: Path, *, device: str = "auto", limit:
         pairs = [pairs[i * len(pairs) // limit] for i in range(limit)]
     if not pairs:
         raise SetError("There are no validation pairs; check the recipe's validation and --data.")
-    rows = [{"image": pair.name, **validate(model, pair, where)} for pair in pairs]
+    rows = [{"image": pair.name, **validate(model, pair, where, task.protocol)} for pair in pairs]
     with (run / "evaluation.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
@@ -55,7 +53,7 @@ def evaluate(run: Path, root: Path, cache: Path, *, device: str = "auto", limit:
     figures |= {
         "pairs": len(rows),
         "dataset": str(recipe.card.get("validated_on", f"{recipe.name} validation")),
-        "protocol": PROTOCOL,
+        "protocol": task.protocol,
         "weights_sha256": file_sha256(run / "weights.safetensors"),
     }
     (run / "evaluation.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from errors import UnknownNameError
+from eval.protocol import DEFAULT
 from restorers.base import Restorer
 from restorers.networks import architecture
 from training.recipe import Recipe
@@ -43,7 +45,10 @@ class Task(nn.Module):
     Attributes:
         recipe: What to do.
         model: The restorer that is trained, validated and kept.
+        protocol: By which a run is evaluated before it is published.
     """
+
+    protocol: ClassVar[str] = DEFAULT
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()

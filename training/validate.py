@@ -10,6 +10,9 @@ from torch import Tensor
 
 from eval.metrics.psnr import psnr
 from eval.metrics.ssim import ssim
+from eval.protocol import DEFAULT, get
+from eval.scoring import score
+from images import Picture, to_pixels
 from restorers.base import Restorer
 from training.task import Pair
 
@@ -18,16 +21,30 @@ SHEET_HEIGHT = 240
 
 
 @torch.no_grad()
-def validate(model: Restorer, pair: Pair, device: torch.device) -> dict[str, float]:
-    """PSNR and SSIM of a restored pair and of its input: RGB, float, clamped, as the protocol ``dehaze-rgb`` says."""
+def validate(model: Restorer, pair: Pair, device: torch.device, protocol: str = DEFAULT) -> dict[str, float]:
+    """PSNR and SSIM of a restored pair and of its input.
+
+    Args:
+        model: The restorer.
+        pair: Input and reference.
+        device: Where to restore.
+        protocol: Name of a protocol. The default's pictures are not rounded to 8 bits, others' are.
+    """
     degraded, reference = pair.make()
     restored = model(degraded.to(device)).float().cpu()
     scores = {}
     for name, picture in (("", restored), ("input_", _enlarged(degraded, reference))):
-        x, y = (t[0].permute(1, 2, 0).clamp(0, 1).numpy() for t in (picture, reference))
-        scores[f"{name}psnr"] = psnr(x, y, 1.0)
-        scores[f"{name}ssim"] = ssim(x, y, peak=1.0)
+        for metric, value in _measure(picture, reference, protocol).items():
+            scores[name + metric] = value
     return scores
+
+
+def _measure(picture: Tensor, reference: Tensor, protocol: str) -> dict[str, float]:
+    if protocol == DEFAULT:
+        x, y = (t[0].permute(1, 2, 0).clamp(0, 1).numpy() for t in (picture, reference))
+        return {"psnr": psnr(x, y, 1.0), "ssim": ssim(x, y, peak=1.0)}
+    pair = (Picture(to_pixels(t), "", name) for t, name in ((picture, "output"), (reference, "reference")))
+    return {m.metric: float(m.value or 0) for m in score(*pair, ("psnr", "ssim"), get(protocol))}
 
 
 @torch.no_grad()
