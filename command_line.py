@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
 from errors import HubError, UsageError
@@ -21,6 +22,37 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with status 2."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def with_commands(package: str, names: Sequence[str], description: str) -> Parser:
+    """The parser of ``python -m PACKAGE``, with the commands of ``PACKAGE.commands``.
+
+    Args:
+        package: Name of the room.
+        names: Commands, in the order of the help; ``NAME`` is the module ``PACKAGE.commands.NAME_command`` with
+            ``SUMMARY``, ``DESCRIPTION``, ``EXAMPLES``, ``add_arguments`` and ``execute``. They must not import torch
+            before they run.
+        description: One sentence.
+    """
+    top = Parser(
+        prog=f"python -m {package}",
+        description=description,
+        epilog="Exit status: 0 done, 1 failed (all that could be done was), 2 unusable arguments. "
+        "--debug anywhere shows a traceback on errors.",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in names:
+        module = import_module(f"{package}.commands.{name}_command")
+        command = commands.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.DESCRIPTION,
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(execute=module.execute)
+    return top
 
 
 def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:

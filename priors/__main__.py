@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 import command_line
-from command_line import Parser
 
 _COMMANDS = ("score", "density", "learn", "compare")
+_DESCRIPTION = "Ask a vision-language model what is wrong with pictures, and where, in words of your own."
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> command_line.Parser:
     """Every command and option; made without importing torch."""
-    top = Parser(
-        prog="python -m priors",
-        description="Ask a vision-language model what is wrong with pictures, and where, in words of your own.",
-        epilog="Exit status: 0 done, 1 failed (all that could be done was), 2 unusable arguments. --debug anywhere "
-        "shows a traceback on errors.",
-    )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in _COMMANDS:
-        module = import_module(f"priors.commands.{name}_command")
-        command = commands.add_parser(
-            name,
-            help=module.SUMMARY,
-            description=module.DESCRIPTION,
-            epilog=module.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        command.set_defaults(execute=module.execute)
-    return top
+    return command_line.with_commands("priors", _COMMANDS, _DESCRIPTION)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        argv: words after the program's name; default: the process's own.
+        argv: Words after the program's name; default: the process's own.
 
     Returns:
         0 on success, 1 on failure, 2 on unusable arguments.
