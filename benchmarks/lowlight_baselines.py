@@ -1,10 +1,11 @@
 """How well do low-light methods do on pseudo-pairs of a multi-exposure set, and what is each part of LIME worth?
 
-    python benchmarks/lowlight_baselines.py [--data ../shared/data] [--split validation]
+    python benchmarks/lowlight_baselines.py [--data ../shared/data] [--split validation] [--niqe FILE]
 
 Pairs: of every scene the darkest exposure with a mean luma from 12 to 45, against the one nearest 118. ``validation``
 is the last 15 scenes; the settings were chosen on scenes before them. PSNR and SSIM are those of the protocol
-lowlight-rgb: 8-bit RGB. Times are processor time with one thread, which other
+lowlight-rgb: 8-bit RGB. NIQE is by the embedded parameters, or by those of --niqe, and is also given for the references
+themselves: what a perfect method would get. Times are processor time with one thread, which other
 programs disturb least; read them as ratios.
 """
 
@@ -25,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._machine import report  # noqa: E402 - the script runs from anywhere
+from eval.metrics.niqe import niqe  # noqa: E402
+from eval.metrics.niqe_model import embedded_model, load_model  # noqa: E402
 from eval.metrics.psnr import psnr  # noqa: E402
 from eval.metrics.ssim import ssim  # noqa: E402
 from images import to_pixels  # noqa: E402
@@ -67,6 +70,7 @@ def main() -> int:
         "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of multi_exposure.tar"
     )
     parser.add_argument("--split", choices=("validation", "training"), default="validation")
+    parser.add_argument("--niqe", type=Path, metavar="FILE", help="NIQE's official parameters")
     arguments = parser.parse_args()
     if not (arguments.data / "multi_exposure.tar").is_file():
         print(f"skipped: there is no multi_exposure.tar in {arguments.data}; name its folder with --data")
@@ -74,7 +78,8 @@ def main() -> int:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     chosen = methods()
-    values: dict[str, list[tuple[float, float, float]]] = {name: [] for name in chosen}
+    pristine = load_model(arguments.niqe) if arguments.niqe else embedded_model()
+    values: dict[str, list[tuple[float, ...]]] = {name: [] for name in [*chosen, "references"]}
     for dark, reference in pairs(arguments.data, arguments.split == "validation"):
         x = torch.from_numpy(dark).permute(2, 0, 1)[None] / 255
         for name, method in chosen.items():
@@ -83,14 +88,17 @@ def main() -> int:
                 y = method(x)
             seconds = time.process_time() - started
             output = to_pixels(y)
-            values[name].append((psnr(output, reference), ssim(output, reference), seconds))
+            scores = psnr(output, reference), ssim(output, reference), niqe(output, pristine)
+            values[name].append((*scores, seconds))
+        values["references"].append((np.inf, 1.0, niqe(reference, pristine), 0.0))
     rows = [
         {
             "method": name,
             "pairs": len(found),
             "psnr": round(float(np.mean([v[0] for v in found])), 3),
             "ssim": round(float(np.mean([v[1] for v in found])), 4),
-            "median_cpu_ms": round(1000 * float(np.median([v[2] for v in found])), 1),
+            "niqe": round(float(np.mean([v[2] for v in found])), 3),
+            "median_cpu_ms": round(1000 * float(np.median([v[3] for v in found])), 1),
         }
         for name, found in values.items()
     ]

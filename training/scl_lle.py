@@ -58,15 +58,16 @@ class SclLleTask(Task):
 
     The recipe's tables:
 
-    - ``data``: ``crop`` in pixels; ``references``, how many well-exposed, under- and over-exposed crops each sample
+    - ``data``: ``crop`` in pixels; ``least``, the smallest share of a picture's short side that a crop shows before it
+      is reduced to that size; ``references``, how many well-exposed, under- and over-exposed crops each sample
       brings along; ``labelled``, the share of dark crops that are darkened NYU scenes; ``gain``, how much linear light
       those keep (low, high); ``electrons``, the range of their sensor's full well, or nothing for noise-free;
       ``segmenter``, a name for ``training.segmenters`` that labels what has no labels.
     - ``loss``: weights ``smoothness``, ``agreement``, ``colour``, ``semantic``, ``preservation``, ``brightness``,
-      ``gram``; margins ``brightness_margin``, ``gram_margin``; ``alignment`` (``rank``, ``position``); ``features``;
-      ``feature_scale``, by which feature maps are multiplied; ``area_mean``, the released form of the semantic term;
-      ``segmentation``, the weight of the segmenter's cross-entropy, whose classes then have to be those of the
-      labels, and ``detach``, which takes its gradient away as the released script does.
+      ``gram``; margins ``brightness_margin``, ``gram_margin``; ``alignment`` (``picture``, ``rank``, ``position``);
+      ``features``; ``feature_scale``, by which feature maps are multiplied; ``area_mean``, the released form of the
+      semantic term; ``segmentation``, the weight of the segmenter's cross-entropy, whose classes then have to be those
+      of the labels, and ``detach``, which takes its gradient away as the released script does.
     - ``validation``: ``pairs`` of the quick selection.
     """
 
@@ -83,6 +84,7 @@ class SclLleTask(Task):
         self._pools: dict[str, data.PicturePool] = {}
         self._members: dict[str, np.ndarray] = {}
         self._root = Path()
+        self._least = float(recipe.data.get("least", 0.0))
 
     def prepare(self, root: Path, cache: Path) -> None:
         """See :meth:`Task.prepare`."""
@@ -184,11 +186,11 @@ class SclLleTask(Task):
 
     def _crop(self, group: str, size: int, rng: np.random.Generator) -> Tensor:
         picture = self._pools["exposures"][int(rng.choice(self._members[group]))]
-        return _to_tensor(_random_crop(picture, size, rng))
+        return _to_tensor(_random_crop(picture, size, rng, self._least))
 
     def _darkened(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         pool = self._pools["labelled"]
-        crop = _random_crop(pool[int(rng.integers(len(pool)))], size, rng)
+        crop = _random_crop(pool[int(rng.integers(len(pool)))], size, rng, self._least)
         low, high = self.recipe.data.get("gain", (0.02, 0.25))
         electrons = self.recipe.data.get("electrons")
         shot = 1 / rng.uniform(*electrons) if electrons else 0.0
@@ -267,12 +269,13 @@ def _packed(stem: Path, make: Callable[[], list[tuple[np.ndarray, dict]]]) -> da
     return data.PicturePool.open(stem)
 
 
-def _random_crop(picture: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A square of any size from ``size`` up to the whole picture, reduced to ``size``, perhaps mirrored.
+def _random_crop(picture: np.ndarray, size: int, rng: np.random.Generator, least: float = 0.0) -> np.ndarray:
+    """A square of any size from ``size``, or ``least`` of the short side, up to all of it; perhaps mirrored.
 
-    Colours are averaged; a fourth channel holds labels, of which one pixel stands for its neighbours.
+    It is reduced to ``size``: colours are averaged; a fourth channel holds labels, the nearest pixel's.
     """
-    side = int(rng.integers(size, min(picture.shape[:2]) + 1))
+    short = min(picture.shape[:2])
+    side = int(rng.integers(max(size, round(least * short)), short + 1))
     top = int(rng.integers(0, picture.shape[0] - side + 1))
     left = int(rng.integers(0, picture.shape[1] - side + 1))
     cut = np.ascontiguousarray(picture[top : top + side, left : left + side])

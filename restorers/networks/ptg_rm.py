@@ -315,6 +315,8 @@ class PtgRm(Restorer):
         base_config: Constructor arguments of that architecture.
         guide: What makes g: a name that ``priors`` can load (``embedded``, ``local-dir:...``, ``hf-hub:...``,
             ``NAME:TAG``), ``none`` for zeros, or ``random`` for one fixed random vector, the controls.
+        guide_sha256: ``priors.clip.ClipPrior.sha256`` of the guide that the weights were trained with, or its first
+            digits. Another model's vectors mean other things, so it is refused.
         width: Channels of the module.
         dimension: Length of g.
         mode: See :class:`RefinementModule`, as for the remaining switches.
@@ -340,10 +342,11 @@ class PtgRm(Restorer):
         channel_attention: bool = True,
         spatial_attention: bool = True,
         position: bool = True,
+        guide_sha256: str = "",
     ) -> None:
         super().__init__()
         self._wrap(_bare(base, base_config or {}))
-        self.guide = guide
+        self.guide, self.guide_sha256 = guide, guide_sha256
         self.refine = RefinementModule(
             width,
             dimension,
@@ -374,7 +377,8 @@ class PtgRm(Restorer):
         """G: the degraded pictures' vectors g, (N, 3, H, W) to (N, D); no gradient ever enters the frozen model.
 
         Raises:
-            WeightsError: The guide's vectors have another length than the module was made for.
+            WeightsError: The guide is not the one that the weights were trained with, or its vectors have another
+                length than the module was made for.
         """
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             if self.guide == "none":
@@ -385,7 +389,13 @@ class PtgRm(Restorer):
                 return fixed.to(x.device).expand(len(x), -1)
             from priors import clip
 
-            g = clip.load(self.guide, device=str(x.device)).encode_image(x.detach().float()).float()
+            prior = clip.load(self.guide, device=str(x.device))
+            if not prior.sha256.startswith(self.guide_sha256):
+                raise WeightsError(
+                    f"PTG-RM's weights were trained with the prior {self.guide_sha256[:12]}, and {self.guide} now is "
+                    f"{prior.sha256[:12]}; restore that prior, or train the module again."
+                )
+            g = prior.encode_image(x.detach().float()).float()
         if g.shape[-1] != self.dimension:
             raise WeightsError(
                 f"PTG-RM was made for a prior of {self.dimension} numbers, {self.guide} gives {g.shape[-1]}; "

@@ -10,7 +10,10 @@ AAAI 2022. Network and curve: Guo et al., "Zero-Reference Deep Curve Estimation"
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorers.base import Restorer
@@ -40,7 +43,7 @@ def apply_curves(x: Tensor, curves: Tensor) -> Tensor:
 
     Args:
         x: (N, 3, H, W) in [0, 1].
-        curves: (N, 3K, H, W) in [-1, 1]; three channels an iteration.
+        curves: (N, 3K, h, w) in [-1, 1]; three channels an iteration. Smaller maps are enlarged.
 
     Returns:
         (N, 3, H, W).
@@ -49,7 +52,10 @@ def apply_curves(x: Tensor, curves: Tensor) -> Tensor:
         >>> float(apply_curves(torch.full((1, 3, 1, 1), 0.5), torch.full((1, 3, 1, 1), -1.0)).mean())
         0.75
     """
+    size = x.shape[-2:]
     for r in curves.split(3, dim=1):
+        # One map at a time: 24 maps of a large photograph would fill the memory.
+        r = r if r.shape[-2:] == size else F.interpolate(r, size, mode="bilinear", align_corners=False)
         x = x + r * (x * x - x)
     return x
 
@@ -62,12 +68,19 @@ class SclLle(Restorer):
     Args:
         width: Channels of every hidden layer.
         iterations: Curves applied one after another.
+        side: Draw the curves on the picture reduced to this short side, as Zero-DCE++ does, and enlarge them. Fifteen
+            pixels then are a fair part of the scene, so the network sees how bright it is, and most of the work is
+            saved. None, the paper's: on the picture itself.
     """
 
     card = CARD
 
-    def __init__(self, width: int = 32, iterations: int = ITERATIONS) -> None:
+    def __init__(self, width: int = 32, iterations: int = ITERATIONS, side: int | None = None) -> None:
         super().__init__()
+        self.side = side
+        if side is not None:
+            # Enlarging depends on the size of the whole.
+            self.card = replace(CARD, tiling="whole", receptive_field=0)
         self.e_conv1 = nn.Conv2d(3, width, 3, padding=1)
         self.e_conv2 = nn.Conv2d(width, width, 3, padding=1)
         self.e_conv3 = nn.Conv2d(width, width, 3, padding=1)
@@ -90,4 +103,11 @@ class SclLle(Restorer):
 
     def enhance(self, x: Tensor) -> Tensor:
         """Draw the curves and apply them."""
-        return apply_curves(x, self.curves(x))
+        return apply_curves(x, self.curves(self._reduced(x)))
+
+    def _reduced(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        if self.side is None or min(height, width) <= self.side:
+            return x
+        share = self.side / min(height, width)
+        return F.interpolate(x, (round(height * share), round(width * share)), mode="area")

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Alignment = Literal["position", "rank"]
+Alignment = Literal["position", "rank", "picture"]
 
 
 def curve_smoothness(curves: Tensor) -> Tensor:
@@ -72,15 +72,21 @@ def brightness_distance(a: Tensor, b: Tensor, alignment: Alignment = "rank") -> 
     script does: minimised over many partners it drives every pixel to one level. ``rank`` compares the k-th darkest
     pixel of one batch with the k-th darkest of the other, which is the first Wasserstein distance between the two
     brightness distributions: minimised, it gives pictures the tones of well-exposed ones, darks and lights included.
+    ``picture`` is ``rank`` for every picture of ``a`` by itself, against all of ``b``: a darker scene has to be
+    brightened more, where ``rank`` lets a batch's light scenes make up for it.
 
     Args:
         a: (N, 3, H, W).
-        b: (N, 3, H, W), the same shape; for ``rank`` a whole multiple of the pictures is welcome, because a larger
-            sample tells more about the distribution.
+        b: (N, 3, H, W), the same shape; for ``rank`` and ``picture`` a whole multiple of the pictures is welcome,
+            because a larger sample tells more about the distribution.
         alignment: What corresponds to what.
     """
     a, b = brightness(a), brightness(b)
-    if alignment == "rank":
+    if alignment == "picture":
+        a, b = a.flatten(1).sort(1).values, b.flatten().sort().values
+        share = b.numel() // a.shape[1]
+        b = b[share // 2 :: share][: a.shape[1]]
+    elif alignment == "rank":
         a, b = a.flatten().sort().values, b.flatten().sort().values
         share = b.numel() // a.numel()
         b = b[share // 2 :: share]

@@ -169,6 +169,8 @@ def test_guide_of_another_length_is_refused(monkeypatch):
     from priors import clip
 
     class Fake:
+        sha256 = "abc123"
+
         def encode_image(self, x):
             assert not x.requires_grad
             return F.normalize(torch.ones(len(x), 9), dim=-1)
@@ -177,6 +179,10 @@ def test_guide_of_another_length_is_refused(monkeypatch):
     with pytest.raises(WeightsError, match="6 numbers, local-dir:x gives 9"):
         small(guide="local-dir:x").vector(torch.rand(1, 3, 16, 16, requires_grad=True))
     assert small(guide="local-dir:x", dimension=9).vector(torch.rand(2, 3, 16, 16)).shape == (2, 9)
+    pinned = {"guide": "local-dir:x", "dimension": 9}
+    assert small(**pinned, guide_sha256="abc").vector(torch.rand(1, 3, 16, 16)).shape == (1, 9)
+    with pytest.raises(WeightsError, match="trained with the prior f00d, and local-dir:x now is abc123"):
+        small(**pinned, guide_sha256="f00d").vector(torch.rand(1, 3, 16, 16))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from errors import WeightsError
@@ -12,10 +13,10 @@ from restorers.convert import convert_state_dict
 from restorers.networks.scl_lle import CARD, SclLle, apply_curves
 
 
-def network(seed=0, scale=8.0):
+def network(seed=0, scale=8.0, **options):
     """Random weights, large enough that curves are far from zero."""
     torch.manual_seed(seed)
-    net = SclLle()
+    net = SclLle(**options)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.mul_(scale)
@@ -78,6 +79,33 @@ def test_receptive_field_is_the_halo_of_the_card():
             tile = net.enhance(picture[..., 20 - extra : 28 + extra, 20 - extra : 28 + extra])
             inside = tile[..., extra : extra + 8, extra : extra + 8]
             assert torch.allclose(inside, whole, atol=1e-12, rtol=0) == equal
+
+
+def test_curves_of_a_reduced_picture():
+    """Reducing averages; the maps come back by linear interpolation; pictures no larger than that are untouched."""
+    net, plain, small = network(side=16), network(), torch.rand(1, 3, 16, 24)
+    with torch.no_grad():
+        assert torch.equal(net(small), plain(small))
+        large = small.repeat_interleave(4, 2).repeat_interleave(4, 3)
+        maps = F.interpolate(plain.curves(small), scale_factor=4, mode="bilinear", align_corners=False)
+        torch.testing.assert_close(net(large), apply_curves(large, maps), atol=1e-4, rtol=0)
+        assert net(torch.rand(1, 3, 37, 61)).shape == (1, 3, 37, 61)
+
+
+def test_reduced_curves_see_the_scene():
+    """What lies thirty pixels away changes a pixel's curve, which the paper's fifteen pixels cannot."""
+    picture = torch.full((1, 3, 96, 96), 0.2)
+    other = picture.clone()
+    other[..., 60:] = 0.9
+    with torch.no_grad():
+        for options, sees in (({}, False), ({"side": 16}, True)):
+            net = network(**options)
+            change = (net.enhance(picture) - net.enhance(other))[..., 40:56, 20:30].abs().max()
+            assert (float(change) > 1e-6) == sees
+
+
+def test_reduced_curves_forbid_tiles():
+    assert SclLle(side=32).card.tiling == "whole" and SclLle().card.tiling == "exact"
 
 
 def test_batch_of_many_is_many_of_one():

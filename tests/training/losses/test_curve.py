@@ -70,6 +70,19 @@ def test_rank_distance_to_a_larger_sample_of_the_same_tones():
     assert float(brightness_distance(picture, picture.repeat(5, 1, 1, 1))) == pytest.approx(0.0, abs=1e-7)
 
 
+def test_distance_picture_by_picture():
+    """A dark and a light picture make up for each other in a batch's tones, not when each is looked at alone."""
+    tones = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(4))
+    dark, light = 0.5 * tones[:1], 0.5 + 0.5 * tones[:1]
+    both = torch.cat((dark, light))
+    assert float(brightness_distance(both, both, "rank")) == 0.0
+    assert float(brightness_distance(both, both, "picture")) > 0.2
+    # Alone, one picture is the batch: both say the same.
+    more = tones.repeat(3, 1, 1, 1)
+    alone = float(brightness_distance(dark, more, "picture"))
+    assert alone == pytest.approx(float(brightness_distance(dark, more, "rank")), abs=1e-6)
+
+
 def test_contrast_is_exactly_off_beyond_the_margin():
     output = torch.full((1, 3, 4, 4), 0.5, requires_grad=True)
     loss = brightness_contrast(output, torch.full((1, 3, 4, 4), 0.5), torch.full((1, 3, 4, 4), 0.1), margin=0.3)
