@@ -41,7 +41,17 @@ VALIDATION_LUMA = (12.0, 45.0)
 NYU_STRIDE = 4
 """Every fourth labelled scene is packed; neighbours in NYU are often the same room."""
 
-_TERMS = ("smoothness", "agreement", "colour", "semantic", "preservation", "brightness", "gram", "segmentation")
+_TERMS = (
+    "smoothness",
+    "agreement",
+    "colour",
+    "semantic",
+    "preservation",
+    "brightness",
+    "position",
+    "gram",
+    "segmentation",
+)
 _OPTIONS = (
     "features",
     "feature_scale",
@@ -64,10 +74,11 @@ class SclLleTask(Task):
       those keep (low, high); ``electrons``, the range of their sensor's full well, or nothing for noise-free;
       ``segmenter``, a name for ``training.segmenters`` that labels what has no labels.
     - ``loss``: weights ``smoothness``, ``agreement``, ``colour``, ``semantic``, ``preservation``, ``brightness``,
-      ``gram``; margins ``brightness_margin``, ``gram_margin``; ``alignment`` (``picture``, ``rank``, ``position``);
-      ``features``; ``feature_scale``, by which feature maps are multiplied; ``area_mean``, the released form of the
-      semantic term; ``segmentation``, the weight of the segmenter's cross-entropy, whose classes then have to be those
-      of the labels, and ``detach``, which takes its gradient away as the released script does.
+      ``position`` (the brightness hinge once more, pixel by pixel as the released script has it), ``gram``; margins
+      ``brightness_margin``, ``gram_margin``; ``alignment`` (``picture``, ``rank``, ``position``); ``features``;
+      ``feature_scale``, by which feature maps are multiplied; ``area_mean``, the released form of the semantic term;
+      ``segmentation``, the weight of the segmenter's cross-entropy, whose classes then have to be those of the labels,
+      and ``detach``, which takes its gradient away as the released script does.
     - ``validation``: ``pairs`` of the quick selection.
     """
 
@@ -126,15 +137,22 @@ class SclLleTask(Task):
             "agreement": curve_agreement(curves),
             "colour": colour_constancy(bright),
         }
+        margin = float(loss.get("brightness_margin", 0.3))
         contrast = partial(
             brightness_contrast,
             bright,
             normal,
-            margin=float(loss.get("brightness_margin", 0.3)),
+            margin=margin,
             alignment=loss.get("alignment", "rank"),
         )
         # One hinge a kind of negative: pooled, under- and over-exposure cancel where a picture lies between them.
         losses["brightness"] = (contrast(negative=under) + contrast(negative=over)) / 2
+        if self.weights["position"]:
+            near, *far = (group[: len(bright)] for group in (normal, under, over))
+            contrasts = [
+                brightness_contrast(bright, near, negative, margin=margin, alignment="position") for negative in far
+            ]
+            losses["position"] = torch.stack(contrasts).mean()
         if self.weights["semantic"]:
             labels = self._labels(bright, batch["labels"])
             losses["semantic"] = semantic_brightness(bright, labels, area_mean=bool(loss.get("area_mean", False)))

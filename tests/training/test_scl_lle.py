@@ -10,6 +10,7 @@ from errors import UnknownNameError
 from tests.training.toy_data import add
 from training.degradations.low_light import low_light
 from training.fit import Options, fit
+from training.losses.curve import brightness_contrast
 from training.losses.semantic import IGNORED
 from training.recipe import Recipe
 from training.scl_lle import SclLleTask, exposure_groups, pseudo_pairs
@@ -128,6 +129,21 @@ def test_losses_reach_every_parameter_and_lighten(task):
         optimizer.step()
     with torch.no_grad():
         assert float(task.model(batch["dark"]).mean()) > before + 0.05
+
+
+def test_the_scripts_hinge_pulls_every_pixel_to_one_level(root, tmp_path):
+    """The light half of a picture darkens and the dark half lightens, where tones by rank would leave both."""
+    task = SclLleTask(recipe(loss={"position": 1, "brightness_margin": 1}))
+    task.prepare(root, tmp_path)
+    batch = batch_of(task)
+    assert set(task(batch)) == {"loss", "smoothness", "agreement", "colour", "brightness", "position"}
+    halves = torch.full((4, 3, 24, 24), 0.2)
+    halves[..., 12:] = 0.7
+    halves.requires_grad_()
+    normal = torch.full((4, 3, 24, 24), 0.45)
+    for negative in (torch.zeros_like(normal), torch.ones_like(normal)):
+        brightness_contrast(halves, normal, negative, margin=1, alignment="position").backward()
+    assert float(halves.grad[..., 12:].min()) > 0 > float(halves.grad[..., :12].max())
 
 
 def test_a_segmenter_labels_what_has_no_labels(root, tmp_path, monkeypatch):
