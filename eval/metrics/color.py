@@ -42,18 +42,20 @@ def grey(rgb: np.ndarray) -> np.ndarray:
     return _plane(rgb, GREY_WEIGHTS, 0.0)
 
 
-def matlab_grey(rgb: np.ndarray) -> np.ndarray:
+def matlab_grey(rgb: np.ndarray, width: int | None = None) -> np.ndarray:
     """MATLAB's ``rgb2gray`` of an 8-bit picture: rounded to integers, halves up.
 
     Args:
         rgb: uint8 ``(H, W, 3)``.
+        width: How many pixels of each row are wanted; default: all.
 
     Returns:
-        uint8 ``(H, W)``.
+        uint8 ``(H, width)``.
     """
-    from eval.metrics.kernels import rounded_weighted_sum
+    from eval.metrics.niqe_kernels import rounded_weighted_sum
 
-    return rounded_weighted_sum(frozen(np.ascontiguousarray(rgb)), *MATLAB_GREY_WEIGHTS)
+    width = rgb.shape[1] if width is None else width
+    return rounded_weighted_sum(frozen(np.ascontiguousarray(rgb)), width, *MATLAB_GREY_WEIGHTS)
 
 
 def _plane(rgb: np.ndarray, weights: tuple[float, float, float], offset: float) -> np.ndarray:

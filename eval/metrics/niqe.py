@@ -26,6 +26,10 @@ BLOCK = 96
 FEATURES = 36
 """18 a scale."""
 
+_REACH = 10
+"""Rows beyond its own that a row of blocks is given: three at half size, which are six here, the outermost of which are
+resized from three more; even, so that half size starts where the picture's does."""
+
 
 def niqe(image: np.ndarray, model: NiqeModel) -> float:
     """NIQE of one picture; lower is more natural.
@@ -44,7 +48,7 @@ def niqe(image: np.ndarray, model: NiqeModel) -> float:
     Raises:
         MetricError: A side is below 96, a sample is not finite, or the picture is too flat to have statistics.
     """
-    return score_features(block_features(grey_plane(image)).features, model)
+    return score_features(block_features(image).features, model)
 
 
 def score_features(features: np.ndarray, model: NiqeModel) -> float:
@@ -71,25 +75,37 @@ def distance(mean: np.ndarray, covariance: np.ndarray, model: NiqeModel) -> floa
     return math.sqrt(max(float(squared), 0.0))
 
 
-def grey_plane(image: np.ndarray) -> np.ndarray:
-    """The 8-bit grey plane NIQE looks at, cut at the bottom and right to multiples of 96.
+def grey_plane(image: np.ndarray, top: int = 0, bottom: int | None = None) -> np.ndarray:
+    """Rows of the 8-bit grey plane NIQE looks at, cut at the right to a multiple of 96.
+
+    Args:
+        image: RGB ``(H, W, 3)`` or grey ``(H, W)``; see :func:`niqe`.
+        top: First row.
+        bottom: Row behind the last one; default: the largest multiple of 96.
 
     Raises:
         MetricError: Not a picture, a side is below 96, or a sample is not finite.
     """
+    down, across = _whole_blocks(image)
+    width = across * BLOCK
+    image = image[top : down * BLOCK if bottom is None else bottom]
+    if image.dtype == np.uint16:
+        image = np.rint(image / 257.0).astype(np.uint8)
+    elif image.dtype != np.uint8:
+        if not np.isfinite(image[:, :width]).all():
+            raise MetricError("The picture holds samples that are not finite (NaN or infinite); it has no NIQE.")
+        image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return matlab_grey(image, width) if image.ndim == 3 else np.ascontiguousarray(image[:, :width])
+
+
+def _whole_blocks(image: np.ndarray) -> tuple[int, int]:
+    """How many blocks fit, down and across; at least one each."""
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise MetricError(f"NIQE expected a picture (H, W, 3) or (H, W), got shape {image.shape}.")
     height, width = image.shape[:2]
     if min(height, width) < BLOCK:
         raise MetricError(f"NIQE needs both sides to be at least {BLOCK} pixels; the picture is {width}x{height}.")
-    image = image[: height // BLOCK * BLOCK, : width // BLOCK * BLOCK]
-    if image.dtype == np.uint16:
-        image = np.rint(image / 257.0).astype(np.uint8)
-    elif image.dtype != np.uint8:
-        if not np.isfinite(image).all():
-            raise MetricError("The picture holds samples that are not finite (NaN or infinite); it has no NIQE.")
-        image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    return matlab_grey(image) if image.ndim == 3 else np.ascontiguousarray(image)
+    return height // BLOCK, width // BLOCK
 
 
 class Blocks(NamedTuple):
@@ -104,23 +120,31 @@ class Blocks(NamedTuple):
     sharpness: np.ndarray
 
 
-def block_features(plane: np.ndarray) -> Blocks:
+def block_features(image: np.ndarray) -> Blocks:
     """The 36 features of every 96x96 block: 18 at full size, 18 of the same block at half size.
 
-    Args:
-        plane: uint8 ``(H, W)``, both sides multiples of 96.
-    """
-    from eval.metrics.kernels import block_statistics, halve
+    One row of blocks is looked at after the other, with as many grey rows above and below as its second scale's borders
+    reach for, so nothing of the picture's size is ever made.
 
-    plane = frozen(plane)
-    blocks = (plane.shape[0] // BLOCK) * (plane.shape[1] // BLOCK)
-    features, sharpness = [], []
-    for scaled, side in ((plane, BLOCK), (halve(plane), BLOCK // 2)):
-        sums, deviations = np.empty((blocks, 5, 5)), np.empty(blocks)
-        block_statistics(scaled, side, gaussian_profile(), sums, deviations)
-        features.append(aggd_features(sums, side * side))
-        sharpness.append(deviations)
-    return Blocks(np.concatenate(features, axis=1), sharpness[0])
+    Args:
+        image: RGB ``(H, W, 3)`` or grey ``(H, W)``; see :func:`niqe`. What is beyond whole blocks is not looked at.
+
+    Raises:
+        MetricError: See :func:`grey_plane`.
+    """
+    from eval.metrics.niqe_kernels import HALVES, block_statistics, halve
+
+    down, across = _whole_blocks(image)
+    sums, deviations = np.empty((2, down, across, 5, 5)), np.empty((2, down, across))
+    profile, half = gaussian_profile(), BLOCK // 2
+    for row in range(down):
+        top = max(row * BLOCK - _REACH, 0)
+        plane = frozen(grey_plane(image, top, min((row + 1) * BLOCK + _REACH, down * BLOCK)))
+        first = row * BLOCK - top
+        block_statistics(plane, first, BLOCK, 1.0, profile, sums[0, row], deviations[0, row])
+        block_statistics(halve(plane), first // 2, half, 1.0 / HALVES, profile, sums[1, row], deviations[1, row])
+    features = [aggd_features(s.reshape(-1, 5, 5), side * side) for s, side in zip(sums, (BLOCK, half), strict=True)]
+    return Blocks(np.concatenate(features, axis=1), deviations[0].ravel())
 
 
 def aggd_features(sums: np.ndarray, count: int) -> np.ndarray:

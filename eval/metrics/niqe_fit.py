@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import ImageError, MetricError
-from eval.metrics.niqe import BLOCK, FEATURES, block_features, grey_plane
+from eval.metrics.niqe import BLOCK, FEATURES, block_features
 from eval.metrics.niqe_model import NiqeModel, make_model
 from images import Picture
 
@@ -42,7 +42,7 @@ def sharp_features(image: np.ndarray, sharpness: float = SHARPNESS) -> np.ndarra
     Raises:
         MetricError: A side is below 96 pixels.
     """
-    blocks = block_features(grey_plane(image))
+    blocks = block_features(image)
     keep = blocks.sharpness > sharpness * blocks.sharpness.max()
     return blocks.features[keep & ~np.isnan(blocks.features).any(axis=1)]
 

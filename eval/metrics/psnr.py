@@ -42,11 +42,12 @@ def squared_error(output: np.ndarray, reference: np.ndarray) -> tuple[float, int
         MetricError: The shapes differ, nothing is there, or a sample is not finite.
     """
     check_pair(output, reference)
-    from eval.metrics.kernels import squared_error_floats, squared_error_integers
+    from eval.metrics import kernels
 
     x, y = rows(output), rows(reference)
-    integers = x.dtype == y.dtype and x.dtype in (np.uint8, np.uint16)
-    total = float(squared_error_integers(x, y) if integers else squared_error_floats(x, y))
+    sums = {np.uint8: kernels.squared_error_bytes, np.uint16: kernels.squared_error_integers}
+    alike = sums.get(x.dtype.type) if x.dtype == y.dtype else None
+    total = float((alike or kernels.squared_error_floats)(x, y))
     if not math.isfinite(total):
         raise MetricError("The picture holds samples that are not finite (NaN or infinite); it has no PSNR.")
     return total, output.size

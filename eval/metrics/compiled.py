@@ -1,0 +1,27 @@
+"""How the inner loops are compiled: by numba, without the interpreter lock, kept on disk after the first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from numba import njit
+
+FUSED = {"contract"}
+"""Multiplications and additions may be fused."""
+
+SUM = {"contract", "reassoc", "nsz"}
+"""The additions of one sum may be reordered too, which is what lets it be vectorised."""
+
+
+def compiled(fastmath: bool | set[str] = False) -> Callable[[Callable], Callable]:
+    """Decorator of a compiled loop; exact floating-point order unless ``fastmath`` allows otherwise."""
+    # error_model="numpy": Python's check for division by zero would keep loops from being vectorised.
+    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
+
+    def decorate(function: Callable) -> Callable:
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError:  # a read-only installation without a home: there is no folder to keep machine code in
+            return njit(**options)(function)
+
+    return decorate
