@@ -1,14 +1,13 @@
-"""The selective scan as machine code for CPUs: states stay in cache, channels fill vector registers.
+"""The selective scan on CPUs as PyTorch operations with gradients, spread over threads.
 
-Each task runs one sequence and one block of channels from the first step to the last (numba, without Python's lock),
-so tasks spread over threads. The forward pass keeps the state every ``KEEP`` steps; the backward pass goes through
-these stretches from the last to the first, computing the states in between again. Both use ``length x channels`` for
+Each task runs one sequence (or picture) and one block of channels from the first step to the last, without Python's
+lock. The forward pass keeps the state every ``KEEP`` steps; the backward pass goes through these stretches from the
+last to the first, computing the states in between again (``scan_kernels.py``). Both use ``length x channels`` for
 inputs and outputs and ``length / KEEP`` times the state for what is kept: linear, with a small factor.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -16,145 +15,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic, overload
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-KEEP = 64
-"""Steps between the states that the forward pass keeps for the backward pass."""
+from restorers.blocks import scan_kernels as kernels
 
 _BLOCK = 16
 """Smallest block of channels: a cache line of float32, one or two vector registers."""
 
-_FAST = {"contract", "reassoc", "nsz"}
-
-
-@intrinsic
-def _power_of_two(context, exponent):  # noqa: ANN001, ANN202
-    """``2.0 ** exponent`` for an int32 of -126 to 127, by placing it in a float32's exponent bits."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        biased = builder.add(arguments[0], ir.Constant(ir.IntType(32), 127))
-        return builder.bitcast(builder.shl(biased, ir.Constant(ir.IntType(32), 23)), ir.FloatType())
-
-    return types.float32(types.int32), build
-
-
-# Functions from here to the autograd part are compiled by numba, which infers types and wants no annotations.
-
-
-def _fade(x):  # noqa: ANN001, ANN202
-    """``exp(x)`` for x <= 0."""
-    return math.exp(x)
-
-
-@overload(_fade)
-def _fade_overload(x):  # noqa: ANN001, ANN202
-    return {types.float64: _fade_double, types.float32: _fade_single}.get(x)
-
-
-def _fade_double(x):  # noqa: ANN001, ANN202
-    return math.exp(x)
-
-
-def _fade_single(x):  # noqa: ANN001, ANN202
-    """Within 2e-7 of exp, and made of operations that vectorise: ``2^k p(f)`` with k whole and ``|f| <= 1/2``."""
-    z = max(x, np.float32(-87.0)) * np.float32(1.4426950408889634)
-    k = np.floor(z + np.float32(0.5))
-    f = z - k
-    p = np.float32(1.5403530e-4)
-    p = p * f + np.float32(1.3333558e-3)
-    p = p * f + np.float32(9.6181291e-3)
-    p = p * f + np.float32(5.5504109e-2)
-    p = p * f + np.float32(2.4022651e-1)
-    p = p * f + np.float32(6.9314718e-1)
-    p = p * f + np.float32(1.0)
-    return p * _power_of_two(np.int32(k))
-
-
-@njit(nogil=True, fastmath=_FAST, cache=True, error_model="numpy")
-def _forward(u, delta, a, b, c, y, kept, last):  # noqa: ANN001, ANN202
-    """One sequence, one block of channels; arrays (length, width), (state, width), (length, state)."""
-    length, width = u.shape
-    states = a.shape[0]
-    s = np.zeros((states, width), u.dtype)
-    moved = np.empty(width, u.dtype)
-    total = np.empty(width, u.dtype)
-    for t in range(length):
-        if t % KEEP == 0:
-            kept[t // KEEP] = s
-        for j in range(width):
-            moved[j] = delta[t, j] * u[t, j]
-            total[j] = 0
-        for n in range(states):
-            into, out = b[t, n], c[t, n]
-            for j in range(width):
-                value = _fade(delta[t, j] * a[n, j]) * s[n, j] + into * moved[j]
-                s[n, j] = value
-                total[j] += out * value
-        for j in range(width):
-            y[t, j] = total[j]
-    last[:] = s
-
-
-@njit(nogil=True, fastmath=_FAST, cache=True, error_model="numpy")
-def _backward(u, delta, a, b, c, kept, dy, du, ddelta, da, db, dc):  # noqa: ANN001, ANN202
-    """Gradients of one sequence and block; ``da``, ``db``, ``dc`` are this task's own, to be summed afterwards."""
-    length, width = u.shape
-    states = a.shape[0]
-    history = np.empty((KEEP + 1, states, width), u.dtype)
-    fades = np.empty((KEEP, states, width), u.dtype)
-    ds = np.zeros((states, width), u.dtype)
-    sum_u = np.empty(width, u.dtype)
-    sum_delta = np.empty(width, u.dtype)
-    da[:] = 0
-    for stretch in range(kept.shape[0] - 1, -1, -1):
-        start = stretch * KEEP
-        stop = min(start + KEEP, length)
-        history[0] = kept[stretch]
-        for t in range(start, stop):
-            i = t - start
-            for n in range(states):
-                into = b[t, n]
-                for j in range(width):
-                    fade = _fade(delta[t, j] * a[n, j])
-                    fades[i, n, j] = fade
-                    history[i + 1, n, j] = fade * history[i, n, j] + into * delta[t, j] * u[t, j]
-        for t in range(stop - 1, start - 1, -1):
-            i = t - start
-            for j in range(width):
-                sum_u[j] = 0
-                sum_delta[j] = 0
-            for n in range(states):
-                into, out = b[t, n], c[t, n]
-                for_b = u.dtype.type(0)
-                for_c = u.dtype.type(0)
-                for j in range(width):
-                    g = ds[n, j] + out * dy[t, j]
-                    faded = g * fades[i, n, j]
-                    through = faded * history[i, n, j]
-                    sum_delta[j] += through * a[n, j] + g * into * u[t, j]
-                    sum_u[j] += g * into
-                    da[n, j] += through * delta[t, j]
-                    for_b += g * delta[t, j] * u[t, j]
-                    for_c += dy[t, j] * history[i + 1, n, j]
-                    ds[n, j] = faded
-                db[t, n] = for_b
-                dc[t, n] = for_c
-            for j in range(width):
-                du[t, j] = sum_u[j] * delta[t, j]
-                ddelta[t, j] = sum_delta[j]
+_LARGEST_BLOCK = 64
+"""Largest one: what the backward pass computes again for a stretch then fits a core's own cache."""
 
 
 class _CompiledScan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: FunctionCtx, keep: bool, *tensors: Tensor) -> tuple[Tensor, Tensor]:
         u, delta, a, b, c = (t.detach().contiguous() for t in tensors)
         sequences, length, channels = u.shape
         y = torch.empty_like(u)
-        kept = u.new_empty(sequences, -(-length // KEEP), a.shape[1], channels)
+        kept = u.new_empty(sequences, _stretches(length, keep), a.shape[1], channels)
         last = u.new_empty(sequences, a.shape[1], channels)
         arrays = [t.numpy() for t in (u, delta, a, b, c, y, kept, last)]
         _run(_forward_task, arrays, sequences, channels)
@@ -164,7 +43,7 @@ class _CompiledScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor, _: Tensor | None) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, dy: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
         u, delta, a, b, c, kept = ctx.saved_tensors
         sequences, length, channels = u.shape
         blocks = len(list(_blocks(sequences, channels)))
@@ -174,12 +53,12 @@ class _CompiledScan(torch.autograd.Function):
         tensors = (u, delta, a, b, c, kept, dy.contiguous(), du, ddelta, da, db, dc)
         _run(_backward_task, [t.numpy() for t in tensors], sequences, channels)
         da = da.view(-1, *a.shape).sum(0)
-        return du, ddelta, da, db.sum(0), dc.sum(0)
+        return None, du, ddelta, da, _summed(db), _summed(dc)
 
 
 def _forward_task(arrays: list[np.ndarray], i: int, block: int, part: slice) -> None:
     u, delta, a, b, c, y, kept, last = arrays
-    _forward(
+    kernels.forward(
         u[i, :, part], delta[i, :, part], a[i % len(a), :, part], b[i], c[i],
         y[i, :, part], kept[i, :, :, part], last[i, :, part],
     )  # fmt: skip
@@ -187,16 +66,83 @@ def _forward_task(arrays: list[np.ndarray], i: int, block: int, part: slice) -> 
 
 def _backward_task(arrays: list[np.ndarray], i: int, block: int, part: slice) -> None:
     u, delta, a, b, c, kept, dy, du, ddelta, da, db, dc = arrays
-    _backward(
+    kernels.backward(
         u[i, :, part], delta[i, :, part], a[i % len(a), :, part], b[i], c[i], kept[i, :, :, part], dy[i, :, part],
         du[i, :, part], ddelta[i, :, part], da[i, :, part], db[block, i], dc[block, i],
     )  # fmt: skip
 
 
+class _CompiledPictureScan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, keep: bool, x: Tensor, *tensors: Tensor) -> Tensor:
+        count, height, width, channels = x.shape
+        pixels = x.detach().contiguous().view(count, height * width, channels)
+        parameters, to_steps, bias, a = (t.detach().contiguous() for t in tensors)
+        parameters = parameters.flatten(1, 2)
+        y = torch.empty_like(pixels)
+        kept = x.new_empty(count, len(a), _stretches(height * width, keep), a.shape[1], channels)
+        arrays = [t.numpy() for t in (pixels, parameters, to_steps, bias, a, y, kept)]
+        _run(_forward_picture_task(height), arrays, count, channels)
+        ctx.height = height
+        ctx.save_for_backward(pixels, parameters, to_steps, bias, a, kept)
+        return y.view(x.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        pixels, parameters, to_steps, bias, a, kept = ctx.saved_tensors
+        count, _, channels = pixels.shape
+        blocks = len(list(_blocks(count, channels)))
+        dx = torch.empty_like(pixels)
+        dparameters = parameters.new_empty(blocks, *parameters.shape)
+        per_picture = [t.new_empty(count, *t.shape) for t in (to_steps, bias, a)]
+        tensors = (pixels, parameters, to_steps, bias, a, kept, dy.contiguous().view(dx.shape), dx, dparameters)
+        _run(_backward_picture_task(ctx.height), [t.numpy() for t in (*tensors, *per_picture)], count, channels)
+        dparameters = _summed(dparameters).unflatten(1, dy.shape[1:3])
+        return None, dx.view(dy.shape), dparameters, *(t.sum(0) for t in per_picture)
+
+
+def _forward_picture_task(height: int) -> Callable[..., None]:
+    """The task for pictures of this height."""
+
+    def task(arrays: list[np.ndarray], i: int, block: int, part: slice) -> None:
+        x, parameters, to_steps, bias, a, y, kept = arrays
+        kernels.forward_picture(
+            x[i, :, part], parameters[i], to_steps[..., part], bias[..., part], a[..., part], height,
+            y[i, :, part], kept[i, ..., part],
+        )  # fmt: skip
+
+    return task
+
+
+def _backward_picture_task(height: int) -> Callable[..., None]:
+    """The task for pictures of this height."""
+
+    def task(arrays: list[np.ndarray], i: int, block: int, part: slice) -> None:
+        x, parameters, to_steps, bias, a, kept, dy, dx, dparameters, dto_steps, dbias, da = arrays
+        kernels.backward_picture(
+            x[i, :, part], parameters[i], to_steps[..., part], bias[..., part], a[..., part], height,
+            kept[i, ..., part], dy[i, :, part], dx[i, :, part], dparameters[block, i],
+            dto_steps[i, ..., part], dbias[i, ..., part], da[i, ..., part],
+        )  # fmt: skip
+
+    return task
+
+
+def _stretches(length: int, keep: bool) -> int:
+    """How many states to keep: none where no gradient will be asked for."""
+    return -(-length // kernels.KEEP) if keep else 0
+
+
+def _summed(parts: Tensor) -> Tensor:
+    """What the blocks of channels found, together."""
+    return parts[0] if len(parts) == 1 else parts.sum(0)
+
+
 def _blocks(sequences: int, channels: int) -> Iterator[slice]:
     """Channels in as few blocks as keep every thread busy: each block reads ``b`` and ``c`` again."""
     wanted = max(1, -(-2 * torch.get_num_threads() // sequences)) if torch.get_num_threads() > 1 else 1
-    size = max(_BLOCK, -(-channels // wanted // _BLOCK) * _BLOCK)
+    size = min(max(_BLOCK, -(-channels // wanted // _BLOCK) * _BLOCK), _LARGEST_BLOCK)
     for start in range(0, channels, size):
         yield slice(start, min(start + size, channels))
 
@@ -219,4 +165,20 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def compiled_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """See :func:`restorers.blocks.selective_scan.scan_sequences`; float32 or float64 in main memory."""
-    return _CompiledScan.apply(u, delta, a, b, c)
+    return _CompiledScan.apply(torch.is_grad_enabled(), u, delta, a, b, c)
+
+
+def compiled_picture_scan(x: Tensor, parameters: Tensor, to_steps: Tensor, bias: Tensor, a: Tensor) -> Tensor:
+    """The four-direction scan of pictures, without the skip, its outputs summed; float32 or float64 in main memory.
+
+    Args:
+        x: (N, H, W, channels).
+        parameters: (N, H, W, directions, rank + 2 state): step sizes before their projection, b and c.
+        to_steps: (directions, rank, channels).
+        bias: (directions, channels).
+        a: (directions, state, channels), negative.
+
+    Returns:
+        (N, H, W, channels).
+    """
+    return _CompiledPictureScan.apply(torch.is_grad_enabled(), x, parameters, to_steps, bias, a)

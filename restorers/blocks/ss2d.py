@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorers.blocks.selective_scan import scan_sequences
+from restorers.blocks.selective_scan import has_numba, scan_sequences
 
 DIRECTIONS = 4
 """Rows forward, columns forward, rows backward, columns backward."""
@@ -69,34 +69,39 @@ class SelectiveScan2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        _count, height, width, _ = x.shape
         x, gate = self.project_in(x).chunk(2, -1)
         x = F.silu(self.local(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
-        # Together when training, where many sequences keep every core busy; one by one when memory matters more.
-        together = [range(DIRECTIONS)] if torch.is_grad_enabled() else [range(k, k + 1) for k in range(DIRECTIONS)]
-        y: Tensor | None = None
-        for directions in together:
-            sequences = torch.stack([to_sequence(x, k) for k in directions], 1)
-            scanned = self._scan(sequences, slice(directions[0], directions[-1] + 1))
-            for k, sequence in zip(directions, scanned.unbind(1), strict=True):
-                placed = from_sequence(sequence, k, height, width)
-                y = placed if y is None else y + placed
+        # A pixel's step sizes and weights do not depend on the order of the scan: one product for all directions.
+        parameters = x @ self.to_parameters.transpose(0, 1).flatten(1).to(x.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            exact = torch.promote_types(x.dtype, torch.float32)  # products of decays need single precision
+            x, parameters = x.to(exact), parameters.to(exact).unflatten(-1, (DIRECTIONS, -1))
+            learned = [t.to(exact) for t in (self.to_steps, self.step_bias, -self.log_decay.to(exact).exp())]
+            if x.device.type == "cpu" and has_numba():
+                from restorers.blocks.scan_cpu import compiled_picture_scan
+
+                y = compiled_picture_scan(x, parameters, *learned)
+            else:
+                y = self._scan(x, parameters, *learned)
+            y = torch.addcmul(y, x, self.skip.to(exact).sum(0))
         return self.project_out(self.norm(y).to(gate.dtype) * F.silu(gate))
 
-    def _scan(self, x: Tensor, directions: slice) -> Tensor:
-        """(N, directions, L, inner) to the same; at least single precision inside, which products of decays need."""
-        exact = torch.promote_types(x.dtype, torch.float32)
-        parameters = torch.einsum("nklc,kcp->nklp", x, self.to_parameters[directions].to(x.dtype))
-        steps, b, c = parameters.split((self.rank, self.state, self.state), -1)
-        with torch.autocast(x.device.type, enabled=False):
-            steps = torch.einsum("nklr,krc->nklc", steps.to(exact), self.to_steps[directions].to(exact))
-            steps = F.softplus(steps + self.step_bias[directions, None].to(exact))
-            x = x.to(exact)
-            y, _ = scan_sequences(
-                x.flatten(0, 1),
-                steps.flatten(0, 1),
-                -self.log_decay[directions].to(exact).exp(),
-                b.to(exact).flatten(0, 1),
-                c.to(exact).flatten(0, 1),
-            )
-            return y.unflatten(0, x.shape[:2]) + self.skip[directions, None].to(exact) * x
+    def _scan(self, x: Tensor, parameters: Tensor, to_steps: Tensor, bias: Tensor, decay: Tensor) -> Tensor:
+        """The four scans and their sum in plain PyTorch."""
+        _, height, width, _ = x.shape
+        # Together when training, where many sequences keep every core busy; one by one when memory matters more.
+        together = [range(DIRECTIONS)] if torch.is_grad_enabled() else [range(k, k + 1) for k in range(DIRECTIONS)]
+        total: Tensor | None = None
+        for directions in together:
+            part = slice(directions[0], directions[-1] + 1)
+            ordered = torch.stack([to_sequence(parameters[..., k, :], k) for k in directions], 1)
+            steps, b, c = ordered.split((self.rank, self.state, self.state), -1)
+            steps = F.softplus(torch.einsum("nklr,krc->nklc", steps, to_steps[part]) + bias[part, None])
+            sequences = torch.stack([to_sequence(x, k) for k in directions], 1)
+            y, _ = scan_sequences(*(t.flatten(0, 1) for t in (sequences, steps)), decay[part],
+                                  *(t.flatten(0, 1) for t in (b, c)))  # fmt: skip
+            for k, sequence in zip(directions, y.unflatten(0, (len(x), -1)).unbind(1), strict=True):
+                placed = from_sequence(sequence, k, height, width)
+                total = placed if total is None else total + placed
+        assert total is not None
+        return total

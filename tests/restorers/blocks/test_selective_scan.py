@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from restorers.blocks import selective_scan as module
+from restorers.blocks import scan_plain
 from restorers.blocks.selective_scan import IMPLEMENTATIONS, scan_sequences, selective_scan
 
 GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden" / "selective_scan.safetensors"
@@ -91,8 +91,9 @@ def test_gradients_by_finite_differences(implementation):
 
 
 @pytest.mark.parametrize("implementation", FAST)
-def test_gradients_equal_the_loops_across_kept_states_and_segments(implementation, monkeypatch):
-    monkeypatch.setattr(module, "SEGMENT", 50)
+@pytest.mark.parametrize("numbers", [1, 1 << 11, 1 << 15])
+def test_gradients_equal_the_loops_across_kept_states_and_chunks(implementation, numbers, monkeypatch):
+    monkeypatch.setitem(scan_plain._NUMBERS, "cpu", numbers)
     arguments = draw(length=170, dim=20, groups=2)
     tensors = [v.requires_grad_() for v in arguments.values() if isinstance(v, torch.Tensor)]
     grads = [
@@ -125,8 +126,9 @@ def test_half_precision_is_scanned_in_single():
     assert torch.equal(y, selective_scan(**rounded)[0].bfloat16())
 
 
-def test_kept_memory_is_linear_in_the_length():
-    """What autograd holds between the passes: inputs, and states of one step in 64."""
+@pytest.mark.parametrize(("implementation", "bound"), [("compiled", 1.5), ("chunked", 3.0)])
+def test_kept_memory_is_linear_in_the_length(implementation, bound):
+    """What autograd holds between the passes: inputs, and states of one step in 64 or 16."""
 
     def held(length):
         x = [torch.rand(1, length, 32).requires_grad_() for _ in range(2)]
@@ -134,11 +136,11 @@ def test_kept_memory_is_linear_in_the_length():
         sizes = []
         hook = torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t)
         with hook:
-            scan_sequences(*x, -torch.rand(1, 16, 32), *weights, "compiled")
+            scan_sequences(*x, -torch.rand(1, 16, 32), *weights, implementation)
         return sum(sizes)
 
     assert held(4096) < 2.01 * held(2048)
-    assert held(4096) < 1.5 * 4096 * (2 * 32 + 2 * 16)
+    assert held(4096) < bound * 4096 * (2 * 32 + 2 * 16)
 
 
 def test_unknown_implementations_are_refused():

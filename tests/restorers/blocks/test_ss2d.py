@@ -1,9 +1,13 @@
 """The four-direction scan: orders, symmetries, and agreement with the plain recurrence."""
 
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from restorers.blocks import selective_scan as selective_scan_module
+from restorers.blocks import ss2d
 from restorers.blocks.selective_scan import selective_scan
 from restorers.blocks.ss2d import DIRECTIONS, SelectiveScan2d, from_sequence, to_sequence
 
@@ -89,7 +93,65 @@ def test_equals_the_recurrence_written_out():
     torch.testing.assert_close(model(x), wanted)
 
 
-def test_directions_together_or_one_by_one():
+def both_ways(monkeypatch, model, x):
+    """Output and all gradients by machine code, and by the sequences that the plain path makes."""
+    results = []
+    for compiled in (True, False):
+        monkeypatch.setattr(ss2d, "has_numba", lambda compiled=compiled: compiled)
+        y = model(x)
+        results.append((y, *torch.autograd.grad((y * y.detach().cos()).sum(), [x, *model.parameters()])))
+    return results
+
+
+@pytest.mark.parametrize("size", [(9, 23), (8, 8), (1, 70)])
+def test_machine_code_equals_the_plain_path(monkeypatch, size):
+    """Sizes that end within, at, and after a stretch of kept states; steps of every size."""
+    torch.manual_seed(1)
+    model = SelectiveScan2d(10, state=3).double()
+    with torch.no_grad():
+        model.step_bias.add_(4 * torch.randn_like(model.step_bias))
+        model.skip.add_(torch.randn_like(model.skip))
+    x = torch.randn(2, *size, 10, dtype=torch.float64, requires_grad=True)
+    for ours, plain in zip(*both_ways(monkeypatch, model, x), strict=True):
+        torch.testing.assert_close(ours, plain)
+
+
+def test_machine_code_in_single_precision(monkeypatch):
+    model = SelectiveScan2d(8)
+    x = torch.randn(1, 24, 16, 8, requires_grad=True)
+    for ours, plain in zip(*both_ways(monkeypatch, model, x), strict=True):
+        torch.testing.assert_close(ours, plain, atol=1e-4 * float(plain.detach().abs().max()), rtol=1e-4)
+
+
+def test_threads_and_blocks_of_channels_change_nothing():
+    model = SelectiveScan2d(40, state=2)  # 80 inner channels are more than a block
+    x = torch.randn(1, 6, 5, 40)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            parameters = tuple(model.parameters())
+            results.append(torch.autograd.grad(model(x).square().sum(), parameters))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        for ours, wanted in zip(other, results[0], strict=True):
+            torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_without_numba_the_plain_path_is_taken(monkeypatch):
+    model = layer()
+    x = torch.randn(1, 3, 4, 8, dtype=torch.float64)
+    wanted = model(x)
+    monkeypatch.setitem(sys.modules, "restorers.blocks.scan_cpu", None)  # what a failed import leaves behind
+    for module in (ss2d, selective_scan_module):
+        monkeypatch.setattr(module, "has_numba", lambda: False)
+    torch.testing.assert_close(model(x), wanted)
+
+
+def test_directions_together_or_one_by_one(monkeypatch):
+    monkeypatch.setattr(ss2d, "has_numba", lambda: False)
     model = layer()
     x = torch.randn(2, 4, 6, 8, dtype=torch.float64)
     with torch.no_grad():
