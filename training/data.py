@@ -3,7 +3,8 @@
 Decoding JPEGs in every epoch would cost more than a step of a small network, so pictures are decoded once, reduced,
 and packed into one flat array per pool (``PicturePool``), which maps from disk. The expected tars are those of the
 NYUv2 labelled scenes (pictures and 8-bit depth), a multi-exposure set, and the BSDS500 photographs without ``val``;
-any folder of pictures can stand in for the last.
+any folder of pictures can stand in for the last. Pairs that exist as pictures (RESIDE, data sets of the Hub) are left
+where they are and decoded when they are drawn.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import numpy as np
 from PIL import Image
 
 from errors import SetError
+from eval.pairing import Pair
+from eval.sets import open_set
 from images import is_picture_name, list_pictures, read_picture
 
 NYU_SCENES = 1399
@@ -84,6 +87,34 @@ def folder(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (name, picture) of every picture under a folder."""
     for file in list_pictures(path):
         yield file.name, read_picture(file).pixels
+
+
+def pairs_at(root: Path, place: str) -> tuple[Pair, ...]:
+    """Degraded and clear pictures that belong together.
+
+    Args:
+        root: Folder that relative places start from.
+        place: ``hf://datasets/ORG/NAME[@REVISION][/FOLDER]``, or a path: a folder in RESIDE's layout (``hazy`` beside
+            ``clear`` or ``gt``, whatever else lies there), or any other set that :func:`eval.sets.open_set` can pair.
+            A data set of the Hub is downloaded once; name a revision, so that the recipe says what was trained on.
+
+    Raises:
+        SetError: There is no such place, or its pictures do not pair.
+        UsageError: The address is malformed.
+    """
+    if place.startswith("hf://"):
+        opened = open_set(place)
+    else:
+        path = root / place
+        sides = [path / name for name in ("clear", "gt", "GT")] if (path / "hazy").is_dir() else []
+        clear = next((side for side in sides if side.is_dir()), None)
+        opened = open_set(path) if clear is None else open_set(path / "hazy", clear)
+    if not opened.has_references:
+        raise SetError(
+            f"{place} does not say which clear picture belongs to which hazy one; lay it out as hazy/ and clear/ (or "
+            "gt/), or give two folders with the data source 'folders'."
+        )
+    return opened.pairs
 
 
 def reduce_picture(picture: np.ndarray, short: int) -> np.ndarray:

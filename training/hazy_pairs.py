@@ -1,13 +1,13 @@
-"""Hazy and clear pictures as pairs: RESIDE's recipe on NYU scenes, outdoor haze on photographs, or pairs from folders.
+"""Hazy and clear pictures as pairs: RESIDE's recipe on NYU scenes, outdoor haze on photographs, or pairs from files.
 
 A sample is a pure function of a seed and a number. Scenes and photographs are packed at full size into picture pools
-once (seconds to a minute) and map from disk afterwards; pairs in folders are decoded when they are drawn.
+once (seconds to a minute) and map from disk afterwards; pairs in folders and sets are decoded when they are drawn.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from functools import partial
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from errors import SetError, UnknownNameError, UsageError
+from eval.pairing import Pair as SetPair
 from eval.sets import open_set
 from training import data
 from training.degradations import camera, haze
@@ -183,23 +184,20 @@ class Scenes(Source):
         return HazeRange.of(self.options["haze"]).apply(clear, depth, generator), clear
 
 
-class Folders(Source):
-    """Pairs of real pictures: two folders (RESIDE, Dense-Haze, NH-HAZE, your own) paired by name.
+class PairedPictures(Source):
+    """Pairs of real pictures, decoded when they are drawn.
 
     Args:
-        root: Data root.
-        options: ``hazy`` and ``clear`` folders below it, and ``validation_hazy``, ``validation_clear``.
+        training: Pairs to draw from; those without a reference are left out.
+        held_out: Pairs to validate on.
+        what: Where they came from, for messages.
     """
 
-    def __init__(self, root: Path, options: Mapping[str, Any]) -> None:
-        for key in ("hazy", "clear", "validation_hazy", "validation_clear"):
-            if key not in options:
-                raise UsageError(f"The recipe's data source 'folders' needs {key!r}, a folder below --data.")
-        self.training = open_set(root / options["hazy"], root / options["clear"]).pairs
-        self.held_out = open_set(root / options["validation_hazy"], root / options["validation_clear"]).pairs
-        self.training = tuple(pair for pair in self.training if pair.reference is not None)
+    def __init__(self, training: Sequence[SetPair], held_out: Sequence[SetPair], what: str) -> None:
+        self.training = tuple(pair for pair in training if pair.reference is not None)
+        self.held_out = tuple(pair for pair in held_out if pair.reference is not None)
         if not self.training:
-            raise SetError(f"No pictures of {options['hazy']} and {options['clear']} pair up by name; rename them.")
+            raise SetError(f"No pictures of {what} pair up by name; rename them.")
 
     def draw(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """See :meth:`Source.draw`."""
@@ -211,7 +209,52 @@ class Folders(Source):
 
     def pairs(self, *, full: bool) -> list[Pair]:
         """All held-out pairs; they are few."""
-        return [Pair(pair.key, partial(_read_pair, pair)) for pair in self.held_out if pair.reference is not None]
+        return [Pair(pair.key, partial(_read_pair, pair)) for pair in self.held_out]
+
+
+class Folders(PairedPictures):
+    """Hazy and clear pictures in two folders each (Dense-Haze, NH-HAZE, your own), paired by name.
+
+    Args:
+        root: Data root.
+        options: ``hazy`` and ``clear`` folders below it, and ``validation_hazy``, ``validation_clear``.
+    """
+
+    def __init__(self, root: Path, options: Mapping[str, Any]) -> None:
+        for key in ("hazy", "clear", "validation_hazy", "validation_clear"):
+            if key not in options:
+                raise UsageError(f"The recipe's data source 'folders' needs {key!r}, a folder below --data.")
+        training = open_set(root / options["hazy"], root / options["clear"]).pairs
+        held_out = open_set(root / options["validation_hazy"], root / options["validation_clear"]).pairs
+        super().__init__(training, held_out, f"{options['hazy']} and {options['clear']}")
+
+
+class Sets(PairedPictures):
+    """Sets that say themselves what pairs: RESIDE's folders, data sets of the Hub, zips, tars, Parquet files.
+
+    Args:
+        root: Data root.
+        options: ``training``, a place (see :func:`training.data.pairs_at`), and either ``validation``, another, or
+            ``held_out``, how many of the training place's pairs (the last by name) are kept for validation.
+    """
+
+    def __init__(self, root: Path, options: Mapping[str, Any]) -> None:
+        if "training" not in options or ("validation" in options) == ("held_out" in options):
+            raise UsageError(
+                "The recipe's data source 'sets' needs 'training' and either 'validation', both a folder below --data "
+                "or hf://datasets/ORG/NAME@REVISION, or 'held_out', a number of pairs."
+            )
+        training = data.pairs_at(root, str(options["training"]))
+        if "validation" in options:
+            held_out = data.pairs_at(root, str(options["validation"]))
+        else:
+            count = int(options["held_out"])
+            if not 0 < count < len(training):
+                raise UsageError(
+                    f"held_out is {count}, but {options['training']} has {len(training)} pairs; keep some of both."
+                )
+            training, held_out = training[:-count], training[-count:]
+        super().__init__(training, held_out, str(options["training"]))
 
 
 def open_source(
@@ -223,13 +266,13 @@ def open_source(
         UnknownNameError: No such source.
         SetError: Its files are missing.
     """
-    if name == "folders":
-        return Folders(root, options)
+    if name in _PAIRED:
+        return _PAIRED[name](root, options)
     if name in _PACKERS:
         turns = bool(options.get("turns", name == "nyu"))
         zoom = float(options.get("zoom", 1.0))
         return Scenes(name, root, cache, HazeRange.of(options.get("haze", {})), validation, turns=turns, zoom=zoom)
-    raise UnknownNameError("data source", name, [*_PACKERS, "folders"])
+    raise UnknownNameError("data source", name, [*_PACKERS, *_PAIRED])
 
 
 def _read_pair(pair: Any) -> tuple[Tensor, Tensor]:
@@ -299,3 +342,5 @@ _PACKERS = {
     "nyu": (("nyu_images.tar", "nyu_depth.tar"), _pack_nyu),
     "photographs": (("bsds400.tar",), _pack_photographs),
 }
+
+_PAIRED: Mapping[str, Callable[[Path, Mapping[str, Any]], Source]] = {"folders": Folders, "sets": Sets}

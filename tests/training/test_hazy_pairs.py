@@ -1,15 +1,22 @@
 """Samples and validation pairs: pure functions of a number, aligned, by the recipe, split without leaks."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from errors import SetError, UnknownNameError, UsageError
-from images import write_picture
+from images import encode_picture, write_picture
+from tests.standin_hub import StandInHub
 from tests.training import toy_data
 from training.degradations import haze
 from training.dehaze import DehazeTask
-from training.hazy_pairs import Folders, HazeRange, Scenes, open_source
+from training.hazy_pairs import Folders, HazeRange, Scenes, Sets, open_source
 from training.recipe import Recipe
 
 
@@ -127,6 +134,90 @@ def test_folders_in_resides_layout_pair_and_crop_to_the_centre(tmp_path):
     for seed in range(4):
         hazy, clear = source.draw(40, np.random.default_rng(seed))
         assert torch.equal(hazy, clear) and hazy.shape == (3, 40, 40)
+
+
+@pytest.mark.parametrize("clear", ["clear", "gt"])
+def test_resides_own_folders(tmp_path, clear):
+    """ITS comes as hazy, clear and trans, SOTS as hazy and gt; several hazy pictures share a clear one."""
+    rng = np.random.default_rng(1)
+    for part, scenes in (("ITS", (1, 2)), ("SOTS/indoor", (1400,))):
+        for scene in scenes:
+            picture = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+            write_picture(tmp_path / part / clear / f"{scene}.png", picture)
+            for level in (1, 2, 3):
+                write_picture(tmp_path / part / "hazy" / f"{scene}_{level}_0.9{level}.png", picture // 2 + 100)
+                write_picture(tmp_path / part / "trans" / f"{scene}_{level}.png", picture)
+    source = open_source("sets", tmp_path, tmp_path, {"training": "ITS", "validation": "SOTS/indoor"}, {})
+    assert len(source.training) == 6 and len(source.pairs(full=True)) == 3
+    for seed in range(4):
+        hazy, clear_crop = source.draw(32, np.random.default_rng(seed))
+        assert ((hazy - clear_crop / 2 - 100 / 255).abs() <= 0.5 / 255 + 1e-6).all()
+
+
+def test_the_last_pairs_are_held_out(tmp_path):
+    write_pairs(tmp_path, count=5)
+    source = Sets(tmp_path, {"training": "train", "held_out": 2})
+    assert [pair.key for pair in source.training] == [f"{i:04d}_1_0.8" for i in range(3)]
+    assert [pair.name for pair in source.pairs(full=True)] == [f"{i:04d}_1_0.8" for i in (3, 4)]
+    for options in ({"held_out": 5}, {"held_out": 0}, {}, {"validation": "test", "held_out": 1}):
+        with pytest.raises(UsageError, match="held_out"):
+            Sets(tmp_path, {"training": "train", **options})
+
+
+ON_THE_HUB = """
+import sys
+from pathlib import Path
+import numpy as np
+from errors import HubError
+from tests.training import toy_data
+from training.dehaze import DehazeTask
+from training.recipe import Recipe
+for training, validation in zip(sys.argv[1::2], sys.argv[2::2]):
+    data = {"crop": 32, "sources": {"sets": {"training": training, "validation": validation}}}
+    task = DehazeTask(Recipe(**toy_data.recipe(loss={"l1": 1.0}, data=data, validation={}, manifest={})))
+    try:
+        task.prepare(Path("nowhere"), Path("nowhere"))
+    except HubError as error:
+        print(error)
+    else:
+        sample = task.sample(3)
+        same = bool(((sample["hazy"] + sample["clear"] - 1).abs() < 1e-6).all())
+        print(len(task.sources[0].training), tuple(sample["hazy"].shape), same, len(task.validation(full=True)))
+"""
+
+
+def test_data_sets_of_the_hub(tmp_path):
+    """Folders and Parquet files with image columns, pinned and unpinned; the real client, a Hub on loopback."""
+    rng = np.random.default_rng(2)
+    clear = [rng.integers(0, 256, (40, 44, 3), dtype=np.uint8) for _ in range(3)]
+    png = [(encode_picture(255 - picture), encode_picture(picture)) for picture in clear]
+    files = {}
+    for part, chosen in (("train", png[:2]), ("test", png[2:])):
+        for index, (hazy_bytes, clear_bytes) in enumerate(chosen):
+            files[f"{part}/hazy/{index}.png"], files[f"{part}/gt/{index}.png"] = hazy_bytes, clear_bytes
+    cells = [
+        {name: {"bytes": side, "path": None} for name, side in zip(("hazy", "clear"), p, strict=True)} for p in png
+    ]
+    pq.write_table(pa.Table.from_pylist(cells), tmp_path / "pairs.parquet")
+    with StandInHub() as hub:
+        commit = hub.add("dataset", "lab/haze", files)
+        hub.add("dataset", "lab/table", {"data/pairs.parquet": (tmp_path / "pairs.parquet").read_bytes()})
+        hub.add("dataset", "lab/alone", {"0.png": png[0][0]})
+        addresses = [
+            f"hf://datasets/lab/haze@{commit}/train", f"hf://datasets/lab/haze@{commit}/test",
+            "hf://datasets/lab/table", "hf://datasets/lab/haze/test",
+            "hf://datasets/lab/alone", "hf://datasets/lab/haze/test",
+            "hf://datasets/lab/none", "hf://datasets/lab/haze/test",
+        ]  # fmt: skip
+        command = [sys.executable, "-c", ON_THE_HUB, *addresses]
+        root = Path(__file__).parents[2]
+        done = subprocess.run(
+            command, env=hub.environment(tmp_path / "home"), cwd=root, capture_output=True, text=True, timeout=240
+        )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["2 (3, 32, 32) True 1", "3 (3, 32, 32) True 1"]
+    assert "does not say which clear picture" in lines[2] and "There is no data set" in lines[3]
 
 
 def test_what_cannot_be_trained_on_is_said(tmp_path, data, cache):
