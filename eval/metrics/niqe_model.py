@@ -191,11 +191,12 @@ def resolve_model(parameters: NiqeModel | str | Path | None = None, want: Want =
 
 
 def _cached_official() -> Path | None:
-    """A copy that huggingface_hub or pyiqa left on this machine, found without importing either."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or caches / "huggingface") / "hub"
-    snapshots = Path(hub).expanduser() / f"models--{OFFICIAL_REPOSITORY.replace('/', '--')}" / "snapshots"
-    torch_hub = Path(os.environ.get("TORCH_HOME") or caches / "torch").expanduser() / "hub"
+    """A copy that huggingface_hub or pyiqa left on this machine."""
+    from huggingface_hub import constants
+
+    snapshots = Path(constants.HF_HUB_CACHE) / f"models--{OFFICIAL_REPOSITORY.replace('/', '--')}" / "snapshots"
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    torch_hub = Path(os.environ.get("TORCH_HOME") or f"{caches}/torch").expanduser() / "hub"
     found = (*sorted(snapshots.glob(f"*/{OFFICIAL_FILE}")), torch_hub / "pyiqa" / OFFICIAL_FILE)
     return next((path for path in found if path.is_file()), None)
 
@@ -205,10 +206,11 @@ def _downloaded_official() -> Path | None:
 
     The Hub's client retries for half a minute where there is no network, so one short question is asked first.
     """
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+    from huggingface_hub import constants, hf_hub_url
+
+    if constants.HF_HUB_OFFLINE:
         return None
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    question = urllib.request.Request(f"{endpoint}/{OFFICIAL_REPOSITORY}/resolve/main/{OFFICIAL_FILE}", method="HEAD")
+    question = urllib.request.Request(hf_hub_url(OFFICIAL_REPOSITORY, OFFICIAL_FILE), method="HEAD")
     try:
         urllib.request.urlopen(question, timeout=_PATIENCE).close()
     except (OSError, ValueError):

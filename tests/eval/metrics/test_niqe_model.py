@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 
 from errors import MetricError, MetricUnavailableError
 from eval.metrics import niqe_model
@@ -20,9 +21,10 @@ from tests.eval.metrics.pictures import scene, shared
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Empty caches and no network."""
-    for name in ("HF_HUB_CACHE", "HF_HOME", "TORCH_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("TORCH_HOME", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "huggingface" / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(socket, "create_connection", _refused)
     niqe_model.official_model.cache_clear()
     yield tmp_path
@@ -85,7 +87,7 @@ def test_without_official_values_the_embedded_model_is_used_or_the_protocol_refu
 
 
 def test_offline_is_respected(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(niqe_model.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
     assert resolve_model().kind == "embedded"
 
