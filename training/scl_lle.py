@@ -129,7 +129,7 @@ class SclLleTask(Task):
         """See :meth:`Task.forward`."""
         dark = batch["dark"]
         normal, under, over = (batch[group].flatten(0, 1) for group in ("normal", "under", "over"))
-        curves = self.model.curves(dark).float()
+        curves = self.model.curves(self.model.reduced(dark)).float()
         bright = apply_curves(dark, curves)
         loss = self.recipe.loss
         losses = {

@@ -103,9 +103,10 @@ class SclLle(Restorer):
 
     def enhance(self, x: Tensor) -> Tensor:
         """Draw the curves and apply them."""
-        return apply_curves(x, self.curves(self._reduced(x)))
+        return apply_curves(x, self.curves(self.reduced(x)))
 
-    def _reduced(self, x: Tensor) -> Tensor:
+    def reduced(self, x: Tensor) -> Tensor:
+        """The picture that the curves are drawn on: as it is, or with ``side`` pixels on its short side."""
         height, width = x.shape[-2:]
         if self.side is None or min(height, width) <= self.side:
             return x
