@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ class Efficiency:
         height: Rows of the picture measured on.
         width: Columns of the picture measured on.
         notes: What the numbers leave out.
+        weights_sha256: Hash of the weights measured with; "" without weights.
     """
 
     parameters: int
@@ -54,6 +56,17 @@ class Efficiency:
     height: int = HEIGHT
     width: int = WIDTH
     notes: tuple[str, ...] = ()
+    weights_sha256: str = ""
+
+
+BUILT_IN = Path(__file__).parents[1] / "assets" / "costs.json"
+"""What the built-in methods were measured to cost, by ``python -m eval costs --output assets/costs.json``."""
+
+
+@lru_cache(maxsize=1)
+def built_in() -> dict[str, Efficiency]:
+    """Costs of the built-in methods. Parameters and GMACs hold everywhere, times and memory for the machine named."""
+    return load(BUILT_IN)
 
 
 def measure(
@@ -100,6 +113,7 @@ def measure(
         height=height,
         width=width,
         notes=notes,
+        weights_sha256=getattr(restorer, "weights_sha256", None) or "",  # any network can be measured
     )
 
 

@@ -36,6 +36,9 @@ COSTS = {
 }
 """Efficiency columns of a leaderboard's table and their headings. None of them is ranked."""
 
+_EVERYWHERE = ("parameters", "gmacs")
+"""Costs that are the same on every machine: known for the built-in methods without measuring."""
+
 
 @dataclass(frozen=True, eq=False)
 class Leaderboard:
@@ -134,7 +137,8 @@ def build(
         methods: Which methods; None takes all.
         images: `"common"` or `"all"`.
         sort_by: `"average_rank"` or a metric name.
-        costs: Efficiency of methods, shown beside the scores.
+        costs: Efficiency of methods, shown beside the scores. Of built-in methods parameters and GMACs are known
+            without.
         timings: Show the restoring times and memory that the rows carry, for methods without an entry in `costs`.
             Off by default: they change from run to run, and a table should not.
         specs: Metric facts; the registry's where None.
@@ -229,17 +233,28 @@ def _with_trace(
     for name in COSTS:
         cells = []
         for method in table["method"]:
+            made = chosen.provenance[method]
             measured = getattr(costs.get(method), name, None)
+            if measured is None and name in _EVERYWHERE:
+                measured = getattr(_built_in(method, made), name, None)
             if measured is None and timings and name in ("seconds_per_mpix", "peak_mib"):
                 measured = getattr(chosen, name).get(method)
             if measured is None and name == "device" and (method in costs or timings):
-                measured = " ".join(chosen.provenance[method]["device"]) or None
+                measured = " ".join(made["device"]) or None
             cells.append(measured)
         if any(cell is not None for cell in cells):
             table[name] = cells
     for name in ("weights_sha256", "code_version"):
         table[name] = [" ".join(chosen.provenance[method][name]) for method in table["method"]]
     return table
+
+
+def _built_in(method: str, made: Mapping[str, Sequence[str]]) -> Efficiency | None:
+    """What a built-in method costs, if these rows are its work: restored here, and with those weights."""
+    from eval import efficiency
+
+    known = efficiency.built_in().get(method)
+    return known if known and made["device"] and " ".join(made["weights_sha256"]) == known.weights_sha256 else None
 
 
 def _shown(order: Sequence[str], columns: Mapping[str, Column]) -> pandas.DataFrame:

@@ -18,7 +18,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "the device. The file goes into a leaderboard with --costs.",
     )
     parser.add_argument(
-        "methods", nargs="+", metavar="METHOD", help="names of 'python -m restorers list', files, folders or Hub ids"
+        "methods",
+        nargs="*",
+        metavar="METHOD",
+        help="names of 'python -m restorers list', files, folders or Hub ids; default: all that are built in",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="the measurements")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run (default cpu)")
@@ -33,12 +36,12 @@ def run(args: argparse.Namespace) -> int:
 
     from errors import UsageError
     from eval import efficiency
-    from restorers import hub
+    from restorers import hub, registry
 
     if args.repeats < 1:
         raise UsageError(f"--repeats is at least 1, not {args.repeats}.")
     costs = {}
-    for name in args.methods:
+    for name in args.methods or registry.names():
         print(f"measuring {name} ...", file=sys.stderr)
         costs[name] = efficiency.measure(hub.load(name, device=args.device), device=args.device, repeats=args.repeats)
     efficiency.save(costs, args.output)

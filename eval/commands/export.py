@@ -46,6 +46,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--costs", type=Path, metavar="FILE.json", help="efficiency columns, from 'python -m eval costs'"
     )
+    parser.add_argument("--timings", action="store_true", help="show the restoring times and memory that rows of a "
+                        "store carry")  # fmt: skip
     parser.add_argument("--heading", default="Leaderboard", help="title of the HTML page")
     parser.add_argument("--method", metavar="NAME", help="for model-index and eval-results: which method")
     parser.add_argument("--hub-dataset", metavar="ID", help="for model-index and eval-results: the set's Hub id")
@@ -78,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         images=args.images,
         sort_by=args.sort_by,
         costs=load(args.costs) if args.costs else None,
+        timings=args.timings,
     )
     plain = [name for name in formats if name not in hub]
     written = write_all(board, frame, args.output, formats=plain, heading=args.heading)

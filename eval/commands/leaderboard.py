@@ -31,6 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--images", choices=("common", "all"), default="common", help="average over the pictures that "
                         "every method has (default), or over each method's own")  # fmt: skip
     parser.add_argument("--costs", type=Path, metavar="FILE.json", help="what 'python -m eval costs' measured")
+    parser.add_argument("--timings", action="store_true", help="show seconds per megapixel and peak memory of this "
+                        "run's restoring; such a table changes from run to run")  # fmt: skip
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs in DIR")
     parser.set_defaults(execute=run)
 
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             return 130
         frame = plan.frame(store)
     names = [method.name for method in methods]
-    board = build(frame, methods=names, images=args.images, costs=costs)
+    board = build(frame, methods=names, images=args.images, costs=costs, timings=args.timings)
     write_all(board, frame, args.output)
     print(to_report(board) if args.json else board_text(board))
     if not args.json:
@@ -84,14 +86,17 @@ def board_text(board: Leaderboard) -> str:
     """The table for a terminal; methods with a common letter cannot be told apart."""
     from eval import console
     from eval.exports import printed
+    from eval.leaderboard import COSTS
 
     heads = ["method", *(printed.title(board, metric) for metric in board.metrics), "average rank", "failures"]
+    heads += [COSTS[name] for name in printed.cost_columns(board)]
     body = [
         [
             f"{line.rank}. {line.method}",
             *(f"{cell.text} {cell.group}".strip() for cell in line.cells),
             line.average_rank,
             str(line.failures),
+            *line.costs,
         ]
         for line in printed.lines(board)
     ]

@@ -252,3 +252,22 @@ def test_a_metric_that_fails_everywhere_is_an_empty_column_and_does_not_stop_the
     assert "NIQE: no value for any method." in found.notes
     for text in (to_csv(found), to_html(found), to_latex(found), to_markdown(found), to_report(found)):
         assert text
+
+
+def test_what_built_in_methods_cost_is_known_where_they_did_the_work(monkeypatch):
+    known = {"net": Efficiency(1234, 5.5, 9.0, 9.0, "elsewhere", weights_sha256="aa")}
+    monkeypatch.setattr("eval.efficiency.built_in", lambda: known)
+    restored = build(frame({"net": [30.0], "input": [20.0]}, device="cpu", weights_sha256="aa"))
+    assert (restored.raw("net", "parameters"), restored.raw("net", "gmacs")) == (1234, 5.5)
+    assert restored.costs == ("parameters", "gmacs")  # times and memory are another machine's
+    for traces in ({"device": "cpu", "weights_sha256": "bb"}, {"device": "", "weights_sha256": "aa"}, {}):
+        assert build(frame({"net": [30.0]}, **traces)).costs == ()  # other weights; uploaded results of that name
+
+
+def test_the_costs_that_come_along_are_those_of_the_methods_that_come_along():
+    from eval.efficiency import built_in
+    from restorers.registry import card, names
+
+    for name in set(built_in()) & set(names()):
+        assert built_in()[name].parameters == card(name).parameters
+        assert built_in()[name].weights_sha256 == (card(name).weights_sha256 or "")
