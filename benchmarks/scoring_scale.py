@@ -15,7 +15,6 @@ import argparse
 import csv
 import filecmp
 import os
-import platform
 import resource
 import shutil
 import signal
@@ -34,8 +33,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from images import encode_picture  # noqa: E402 - the script runs from anywhere
-from version import __version__  # noqa: E402
+from benchmarks._machine import machine  # noqa: E402 - the script runs from anywhere
+from images import encode_picture  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "scoring_scale.csv"
 METRICS = "psnr,ssim,niqe"
@@ -231,25 +230,21 @@ def _line(result: Result) -> str:
 
 
 def save(results: Sequence[Result]) -> None:
-    """Append to the results, with machine and versions."""
-    import cv2
-    import numba
-    import scipy
-
-    facts = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "versions": f"unveil {__version__}, python {platform.python_version()}, numpy {np.__version__}, "
-        f"scipy {scipy.__version__}, opencv {cv2.__version__}, numba {numba.__version__}",
-        "load_average": round(os.getloadavg()[0], 1),
-    }
+    """Replace the rows of the parts that were run, keep the others; with machine, load and versions."""
+    packages = ["numpy", "scipy", "numba", *(["ray"] if results[0].part == "ray" else [])]
+    facts = {"date": time.strftime("%Y-%m-%d"), **machine(*packages)}
+    rows: list[dict[str, object]] = []
+    if RESULTS.exists():
+        with RESULTS.open(newline="", encoding="utf-8") as stream:
+            again = {result.part for result in results}
+            rows = [row for row in csv.DictReader(stream) if row["part"] not in again]
+    rows += [asdict(result) | facts for result in results]
+    rows.sort(key=lambda row: list(PARTS).index(str(row["part"])))
     RESULTS.parent.mkdir(exist_ok=True)
-    fresh = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as stream:
+    with RESULTS.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, [*asdict(results[0]), *facts])
-        if fresh:
-            writer.writeheader()
-        writer.writerows(asdict(result) | facts for result in results)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 PARTS = {"scale": run_scale, "workers": run_workers, "resume": run_resume, "shards": run_shards, "ray": run_ray}
@@ -260,7 +255,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10_000)
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--data", type=Path, help="keep the generated pairs here")
-    parser.add_argument("--save", action="store_true", help=f"append to {RESULTS.relative_to(ROOT)}")
+    parser.add_argument("--save", action="store_true", help=f"put the rows into {RESULTS.relative_to(ROOT)}")
     args = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="scoring-scale-", dir=args.data.parent if args.data else None))
     data = args.data or work / "data"

@@ -12,19 +12,26 @@ import os
 import pickle
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from errors import ImageError, UsageError
 from eval.distributed import THREADS
 from eval.sources import BrokenSource, BytesSource, Source
-from eval.units import Job, Outcome, Unit, make_ahead, run_unit
-from images import read_picture
+from eval.units import Job, Made, Outcome, Unit, make_ahead, run_unit
+from images import Picture, read_picture
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SETTINGS = dict.fromkeys(THREADS, "1") | {"RAY_USAGE_STATS_ENABLED": "0"}
-_BLOCK = 32
-"""Units per block: what travels and is retried together."""
+_GROUP = 32
+"""Units in one row of the stream at most: handling a row takes Ray as long as scoring a small picture takes us."""
+
+_ROWS = 4
+"""Rows in a block: what Ray schedules."""
+
+_GROUP_BYTES = 32 * 2**20
+"""Bytes of files in one row at most: what a worker holds, and what is tried again when it dies."""
 
 
 def run_ray(units: Iterable[Unit], job: Job, workers: int) -> Iterator[list[Outcome]]:
@@ -45,14 +52,17 @@ def run_ray(units: Iterable[Unit], job: Job, workers: int) -> Iterator[list[Outc
         raise UsageError(
             "--engine ray needs Ray, which is optional: pip install -r requirements-cluster.txt"
         ) from error
-    items = [{"unit": pickle.dumps(unit)} for unit in units]
-    if not items:
+    waiting = iter(units)
+    first = next(waiting, None)
+    if first is None:
         return
     _connect(ray, workers)
-    restores = any(method.kind == "restorer" for method in pickle.loads(items[0]["unit"]).methods)
+    restores = any(method.kind == "restorer" for method in first.methods)
+    # Restoring takes longer than passing on, and its pictures travel decoded: those go one by one.
+    items = [{"units": pickle.dumps(group)} for group in _groups(chain((first,), waiting), 1 if restores else _GROUP)]
     gpus = 1 if restores and job.device != "cpu" and ray.cluster_resources().get("GPU") else 0
     home = ray.get_runtime_context().get_node_id()
-    stream = ray.data.from_items(items, override_num_blocks=max(1, -(-len(items) // _BLOCK)))
+    stream = ray.data.from_items(items, override_num_blocks=-(-len(items) // _ROWS))
     stream = stream.map(_read, fn_kwargs={"decode": restores}, num_cpus=0.1)
     pool = ray.data.ActorPoolStrategy(size=workers)
     if restores:
@@ -61,7 +71,23 @@ def run_ray(units: Iterable[Unit], job: Job, workers: int) -> Iterator[list[Outc
         )
     stream = stream.map(_Score, fn_constructor_args=(job, home), compute=pool, num_cpus=0.4)
     for row in stream.iter_rows():
-        yield [pickle.loads(row["outcome"])]
+        yield pickle.loads(row["outcomes"])
+
+
+def _groups(units: Iterable[Unit], count: int) -> Iterator[list[Unit]]:
+    """Neighbouring units together, as many as the limits allow."""
+    group: list[Unit] = []
+    size = 0
+    for unit in units:
+        files = (unit.pair.input, unit.pair.reference, *unit.results)
+        more = sum(source.size for source in files if source is not None)
+        if group and (len(group) == count or size + more > _GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(unit)
+        size += more
+    if group:
+        yield group
 
 
 def _connect(ray: Any, workers: int) -> None:
@@ -90,27 +116,35 @@ def _connect(ray: Any, workers: int) -> None:
 
 
 def _read(row: dict[str, Any], decode: bool) -> dict[str, Any]:
-    """First stage: the bytes of the files, and the decoded input where a restorer will want it."""
-    unit: Unit = pickle.loads(row["unit"])
+    """First stage: the bytes of the files, and the decoded inputs where a restorer will want them."""
+    units = [_fetched(unit) for unit in pickle.loads(row["units"])]
+    pictures = [_decoded(unit.pair.input) if decode else None for unit in units]
+    made: list[tuple[Made, ...]] = [()] * len(units)
+    return {"units": pickle.dumps(units), "pictures": pickle.dumps(pictures), "made": pickle.dumps(made)}
+
+
+def _fetched(unit: Unit) -> Unit:
+    """The same unit with its files in memory."""
     pair = unit.pair
-    pair = replace(pair, input=_fetched(pair.input), reference=pair.reference and _fetched(pair.reference))
-    results = tuple(result and _fetched(result) for result in unit.results)
-    picture = None
-    if decode and isinstance(pair.input, BytesSource):
-        try:
-            picture = read_picture(pair.input.data, name=pair.input.name)
-        except ImageError:
-            picture = None  # the scorer finds the same and puts it into the row
-    fetched = replace(unit, pair=pair, results=results)
-    return {"unit": pickle.dumps(fetched), "picture": pickle.dumps(picture), "made": pickle.dumps(())}
+    pair = replace(pair, input=_held(pair.input), reference=pair.reference and _held(pair.reference))
+    return replace(unit, pair=pair, results=tuple(result and _held(result) for result in unit.results))
 
 
-def _fetched(source: Source) -> Source:
+def _held(source: Source) -> Source:
     try:
         data = source.read_bytes()
     except ImageError as error:
         return BrokenSource(source.name, source.size, str(error))
     return BytesSource(source.name, len(data), data)
+
+
+def _decoded(source: Source) -> Picture | None:
+    if isinstance(source, BytesSource):
+        try:
+            return read_picture(source.data, name=source.name)
+        except ImageError:
+            pass  # the scorer finds the same and puts it into the row
+    return None
 
 
 class _Stage:
@@ -127,13 +161,14 @@ class _Restore(_Stage):
     """Second stage: holds one model, and hands pictures on."""
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        made = make_ahead(pickle.loads(row["unit"]), self.job, pickle.loads(row["picture"]))
-        return {"unit": row["unit"], "made": pickle.dumps(made)}
+        pairs = zip(pickle.loads(row["units"]), pickle.loads(row["pictures"]), strict=True)
+        made = [make_ahead(unit, self.job, picture) for unit, picture in pairs]
+        return {"units": row["units"], "made": pickle.dumps(made)}
 
 
 class _Score(_Stage):
     """Last stage: rows."""
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        outcome = run_unit(pickle.loads(row["unit"]), self.job, pickle.loads(row["made"]))
-        return {"outcome": pickle.dumps(outcome)}
+        pairs = zip(pickle.loads(row["units"]), pickle.loads(row["made"]), strict=True)
+        return {"outcomes": pickle.dumps([run_unit(unit, self.job, made) for unit, made in pairs])}
