@@ -38,6 +38,7 @@ _OPTIONS = (
     "width",
     "blocks",
     "after",
+    "every",
 )
 
 
@@ -52,8 +53,9 @@ class CrlSrTask(Task):
       ``temperature``; ``vectors``: ``spatial`` or ``channel``; ``both_anchors``; ``detach_condition`` (default: yes);
       ``extractor``: ``joint`` lets E_f learn from L_srnce and L_rec, ``reconstruction`` from L_rec alone; ``width``
       and ``blocks`` of the networks that exist only in training (default: those of the degradation remover);
-      ``after``, the step from which the terms other than ``l1`` are added (one process only: the others' networks
-      get no gradient before).
+      ``after``, the step from which the terms other than ``l1`` are added, in every ``every``-th step and as many
+      times as heavy, so that their cost is shared (one process only: in the other steps their networks get no
+      gradient).
     - ``validation``: ``set`` (``set5`` beside the other data, or ``photographs``), ``degradation`` (``bicubic``,
       ``isotropic``, ``mode4``), ``pairs``.
     """
@@ -83,7 +85,7 @@ class CrlSrTask(Task):
             self.feature_head, self.condition_head = ProjectionHead(width), ProjectionHead(embedded)
         if self.weights["reconstruction"]:
             self.reconstructor = Reconstructor(width, scale)
-        self.after = int(recipe.loss.get("after", 0))
+        self.after, self.every = int(recipe.loss.get("after", 0)), int(recipe.loss.get("every", 1))
         self._pool: data.PicturePool | None = None
         self._root = Path()
 
@@ -117,9 +119,10 @@ class CrlSrTask(Task):
         low, high = batch["low"], batch["high"]
         embedding, restored = self.model.parts(low)
         losses = {"l1": (restored.float() - high).abs().mean()}
-        if "number" in batch and int(batch["number"][0]) < self.after * self.recipe.batch:
-            later = {key: torch.zeros(()) for key in _TERMS[1:] if self.weights[key]}
-            return {"loss": self.weights["l1"] * losses["l1"], **losses, **later}
+        step = int(batch["number"][0]) // self.recipe.batch
+        if step < self.after or step % self.every:
+            absent = {key: torch.zeros(()) for key in _TERMS[1:] if self.weights[key]}
+            return {"loss": self.weights["l1"] * losses["l1"], **losses, **absent}
         if self.weights["bidirectional"]:
             vectors = self._vectors([embedding, self.detail_remover(high)], ("low_head", "high_head"))
             losses["bidirectional"] = bidirectional(*vectors, temperature=self._temperature)
@@ -127,6 +130,7 @@ class CrlSrTask(Task):
             losses["conditional"] = self._conditional(embedding, restored, high)
         if self.weights["reconstruction"]:
             losses["reconstruction"] = (self.reconstructor(self.extractor(high)).float() - high).abs().mean()
+        losses = {key: value if key == "l1" else self.every * value for key, value in losses.items()}
         total = torch.stack([self.weights[key] * value for key, value in losses.items()]).sum()
         return {"loss": total, **losses}
 

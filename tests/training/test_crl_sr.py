@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from errors import UnknownNameError
+from errors import UnknownNameError, UsageError
 from tests.training.toy_data import add
 from training.crl_parts import DetailRemover, FeatureExtractor, Reconstructor
 from training.crl_sr import CrlSrTask, degradation
@@ -101,6 +101,31 @@ def test_a_loss_that_is_off_leaves_no_idle_parameters(root, tmp_path_factory, le
     losses["loss"].backward()
     assert left_out not in losses
     assert all(p.grad is not None for p in task.parameters())
+
+
+def test_contrast_joins_late_and_seldom_but_as_heavy(root, tmp_path_factory):
+    task = made(root, tmp_path_factory, LOSSES | {"after": 5, "every": 4})
+    always = made(root, tmp_path_factory, LOSSES)
+    batch = batch_of(task)
+    for step, joins in ((4, False), (5, False), (7, False), (8, True), (9, False), (12, True)):
+        batch["number"] = torch.tensor([step * 2, step * 2 + 1])
+        torch.manual_seed(0)
+        losses = task(batch)
+        assert (float(losses["bidirectional"].detach()) > 0) == joins
+        if joins:
+            torch.manual_seed(0)
+            usual = always(batch)
+            assert float(losses["conditional"]) == pytest.approx(4 * float(usual["conditional"]))
+            assert float(losses["l1"]) == pytest.approx(float(usual["l1"]))
+
+
+def test_training_networks_may_be_narrower(root, tmp_path_factory):
+    task = made(root, tmp_path_factory, LOSSES | {"width": 4, "blocks": 2})
+    task(batch_of(task))["loss"].backward()
+    assert len([m for m in task.detail_remover.modules() if type(m).__name__ == "ResidualBlock"]) == 2
+    assert all(p.grad is not None for p in task.parameters())
+    with pytest.raises(UsageError, match="channel"):
+        CrlSrTask(recipe(LOSSES | {"width": 4, "vectors": "channel"}))
 
 
 def test_condition_is_detached_unless_asked(root, tmp_path_factory):
