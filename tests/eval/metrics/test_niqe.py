@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -125,6 +126,25 @@ def test_grey_16_bit_and_float_pictures_agree_with_8_bit() -> None:
 def test_what_is_beyond_whole_blocks_is_not_looked_at() -> None:
     image = scene(200, 300, 5)
     assert niqe(image, embedded_model()) == niqe(image[:192, :288], embedded_model())
+
+
+def test_a_block_does_not_know_in_which_rows_of_blocks_it_was_looked_at() -> None:
+    image = disturbed(scene(96 * 5, 96 * 4, 7), 5)
+    whole = block_features(image).features.reshape(5, 4, 36)
+    for row in range(1, 4):
+        around = block_features(image[96 * (row - 1) : 96 * (row + 2)]).features.reshape(3, 4, 36)
+        np.testing.assert_array_equal(around[1], whole[row])
+    for column in (1, 2):
+        around = block_features(image[:, 96 * (column - 1) : 96 * (column + 2)]).features.reshape(5, 3, 36)
+        np.testing.assert_array_equal(around[:, 1], whole[:, column])
+
+
+def test_threads_change_no_value() -> None:
+    images = [disturbed(scene(200 + 31 * k, 330 - 17 * k, k), 4 + k) for k in range(6)]
+    alone = [niqe(image, embedded_model()) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda image: niqe(image, embedded_model()), images * 3))
+    assert together == alone * 3
 
 
 def test_one_block_has_a_value_and_a_partly_flat_picture_too() -> None:

@@ -88,3 +88,12 @@ def test_symmetry_and_flips(height: int, width: int, seed: int, amount: float) -
     assert psnr(reference, output) == value
     assert psnr(output[::-1, ::-1], reference[::-1, ::-1]) == value
     assert psnr(output.swapaxes(0, 1), reference.swapaxes(0, 1)) == value
+
+
+def test_sums_of_bytes_do_not_overflow_in_wide_rows() -> None:
+    black = np.zeros((2, 70_000), np.uint8)
+    assert squared_error(black, black + 255) == (255.0**2 * black.size, black.size)
+    noisy = noise(3, 40_001, 9)
+    other = noise(3, 40_001, 10)
+    exact = int(((noisy.astype(np.int64) - other.astype(np.int64)) ** 2).sum())
+    assert squared_error(noisy, other)[0] == exact
