@@ -5,8 +5,9 @@ chunk to chunk, from its true start, to the outputs. A step is two operations on
 decays, outputs and gradients are worked out for several steps at a time. Nothing is divided by a decay, so nothing
 overflows however fast states fade.
 
-The backward pass goes through the same chunks from the end. It keeps the states of one step in ``STRIDE`` and computes
-the others again: linear memory, and no graph of thousands of small operations for autograd to walk.
+The backward pass goes through the same chunks from the end, a block of steps at a time. It keeps the states of one
+step in ``STRIDE`` and computes the others again: linear memory, and no graph of thousands of small operations for
+autograd to walk.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 STRIDE = 16
-"""Steps that are worked on at a time, and between the states that the forward pass keeps."""
+"""Steps that the backward pass works on at a time, and between the states that the forward pass keeps."""
 
-_NUMBERS = {"cpu": 1 << 15, "cuda": 1 << 20}
-"""Numbers in the states of all chunks together: what amortises an operation's overhead, and on a CPU fits its cache."""
+_NUMBERS = {"cpu": 1 << 16, "cuda": 1 << 20}
+"""Numbers a thread has in the states of all chunks together: many for few operations, few enough for a core's cache."""
 
 
 def plain_scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,26 +40,27 @@ class _PlainScan(torch.autograd.Function):
         decay = a.repeat(sequences // len(a), 1, 1)[:, None]
         ctx.chunks = chunks = _chunk_count(length, decay.numel(), u.device.type)
         d, x, b, c = (_by_time(t, chunks) for t in (delta, delta * u, b, c))
-        shape = (sequences, chunks, *decay.shape[2:])
-        faded = _total_fade(d, decay)
-        state = u.new_zeros(shape)
+        # Shapes that broadcast to states (sequences, chunks, state, C), so that a step makes no views of its own.
+        steps = [t.unbind(0) for t in (d[..., None, :], x[..., None, :], b[..., None])]
+        state = u.new_zeros(sequences, chunks, *decay.shape[2:])
+        fade = torch.empty_like(state)
         if chunks > 1:
-            for fades, part in _blocks(d, decay):
-                for fade, move, into in zip(fades, x[part].unbind(0), b[part].unbind(0), strict=True):
-                    state.mul_(fade).addcmul_(move[..., None, :], into[..., None])
-            state = _carried(state, faded)
-        kept, outputs = [], []
-        history = u.new_empty(STRIDE, *shape)
-        for fades, part in _blocks(d, decay):
-            if keep:
+            for size, move, into in zip(*steps, strict=True):
+                torch.mul(size, decay, out=fade)
+                state.mul_(fade.exp_()).addcmul_(move, into)
+            state = _carried(state, _total_fade(d, decay))
+        y = u.new_empty(len(d), sequences * chunks, 1, u.shape[2])
+        weights, states, kept = c.flatten(1, 2)[:, :, None].unbind(0), state.flatten(0, 1), []
+        for t, (size, move, into, out, after) in enumerate(zip(*steps, weights, y.unbind(0), strict=True)):
+            if keep and t % STRIDE == 0:
                 kept.append(state.clone())
-            states = history[: len(fades)]
-            state = _walk(state, fades, x[part], b[part], states).clone()
-            outputs.append(_over_states(c[part], states))
+            torch.mul(size, decay, out=fade)
+            state.mul_(fade.exp_()).addcmul_(move, into)
+            torch.bmm(out, states, out=after)
         ctx.save_for_backward(*tensors, *kept)
         last = state[:, -1]
         ctx.mark_non_differentiable(last)
-        return _in_order(torch.cat(outputs), length), last
+        return _in_order(y.view(x.shape), length), last
 
     @staticmethod
     @once_differentiable
@@ -99,7 +101,8 @@ class _PlainScan(torch.autograd.Function):
 
 def _chunk_count(length: int, numbers: int, device: str) -> int:
     """As many chunks as make the states of all of them a good size, and none shorter than a stride."""
-    return max(1, min(_NUMBERS.get(device, 1 << 20) // numbers, -(-length // STRIDE)))
+    threads = torch.get_num_threads() if device == "cpu" else 1
+    return max(1, min(_NUMBERS.get(device, 1 << 20) * threads // numbers, -(-length // STRIDE)))
 
 
 def _by_time(t: Tensor, chunks: int) -> Tensor:

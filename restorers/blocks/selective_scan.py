@@ -5,14 +5,16 @@ state n, with step size ``delta``, decay ``a < 0`` and input-dependent ``b`` and
 
 ``s_t = exp(delta_t a) s_(t-1) + delta_t b_t u_t``,  ``y_t = sum_n c_t s_t + skip u_t``,  gated by ``SiLU(gate)``.
 
-Three ways to the same values, all with memory linear in the length:
+Four ways to the same values, all with memory linear in the length:
 
 - ``loop``: one step after the other; the definition, and what tests compare with;
 - ``chunked``: plain PyTorch on any device (``scan_plain.py``). The sequence is cut into chunks that advance side by
   side, first from zero states to learn what each chunk adds, then, with the states carried from chunk to chunk, to the
   outputs;
 - ``compiled``: the loop itself as machine code on the CPU (``scan_cpu.py``, ``scan_kernels.py``), states in cache,
-  channels in vector registers and on all cores.
+  channels in vector registers and on all cores;
+- ``triton``: kernels for GPUs (``scan_triton.py``), where Triton is installed; only on request, as long as they have
+  been compiled for GPUs and run in Triton's interpreter, but not been measured on one.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from torch import Tensor
 
 from restorers.blocks.scan_plain import plain_scan
 
-IMPLEMENTATIONS = ("auto", "compiled", "chunked", "loop")
+IMPLEMENTATIONS = ("auto", "compiled", "triton", "chunked", "loop")
 
 
 def selective_scan(
@@ -55,7 +57,8 @@ def selective_scan(
         gate: (batch, dim, length), z in the paper.
         delta_bias: (dim,), added to ``delta``.
         delta_softplus: Apply softplus to ``delta`` after its bias.
-        implementation: One of IMPLEMENTATIONS; ``auto`` is ``compiled`` on a CPU with numba, ``chunked`` elsewhere.
+        implementation: One of IMPLEMENTATIONS; ``auto`` is ``compiled`` on a CPU with numba, ``chunked``
+            elsewhere.
 
     Returns:
         Outputs (batch, dim, length) in the dtype of ``u``, and the last state (batch, dim, state), which carries no
@@ -117,6 +120,10 @@ def scan_sequences(
     """
     if implementation == "auto":
         implementation = "compiled" if u.device.type == "cpu" and has_numba() else "chunked"
+    if implementation == "triton":
+        from restorers.blocks.scan_triton import triton_scan
+
+        return triton_scan(u, delta, a, b, c)
     if implementation == "compiled":
         from restorers.blocks.scan_cpu import compiled_scan
 

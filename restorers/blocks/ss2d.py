@@ -39,10 +39,12 @@ class SelectiveScan2d(nn.Module):
         channels: Width outside.
         state: Numbers in the state of each inner channel.
         expansion: Inner over outer width.
+        implementation: Of the scan, see :func:`restorers.blocks.selective_scan.selective_scan`.
     """
 
-    def __init__(self, channels: int, state: int = 16, expansion: int = 2) -> None:
+    def __init__(self, channels: int, state: int = 16, expansion: int = 2, implementation: str = "auto") -> None:
         super().__init__()
+        self.implementation = implementation
         inner, rank = expansion * channels, math.ceil(channels / 16)
         self.inner, self.rank, self.state = inner, rank, state
         self.project_in = nn.Linear(channels, 2 * inner, bias=False)
@@ -77,7 +79,7 @@ class SelectiveScan2d(nn.Module):
             exact = torch.promote_types(x.dtype, torch.float32)  # products of decays need single precision
             x, parameters = x.to(exact), parameters.to(exact).unflatten(-1, (DIRECTIONS, -1))
             learned = [t.to(exact) for t in (self.to_steps, self.step_bias, -self.log_decay.to(exact).exp())]
-            if x.device.type == "cpu" and has_numba():
+            if x.device.type == "cpu" and self.implementation in ("auto", "compiled") and has_numba():
                 from restorers.blocks.scan_cpu import compiled_picture_scan
 
                 y = compiled_picture_scan(x, parameters, *learned)
@@ -99,7 +101,7 @@ class SelectiveScan2d(nn.Module):
             steps = F.softplus(torch.einsum("nklr,krc->nklc", steps, to_steps[part]) + bias[part, None])
             sequences = torch.stack([to_sequence(x, k) for k in directions], 1)
             y, _ = scan_sequences(*(t.flatten(0, 1) for t in (sequences, steps)), decay[part],
-                                  *(t.flatten(0, 1) for t in (b, c)))  # fmt: skip
+                                  *(t.flatten(0, 1) for t in (b, c)), self.implementation)  # fmt: skip
             for k, sequence in zip(directions, y.unflatten(0, (len(x), -1)).unbind(1), strict=True):
                 placed = from_sequence(sequence, k, height, width)
                 total = placed if total is None else total + placed
