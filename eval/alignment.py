@@ -34,7 +34,7 @@ class Aligned:
 def align(output: Picture, reference: Picture, protocol: Protocol) -> Aligned:
     """Bring two pictures to one size, range, colour space and border.
 
-    The order is: size, 8-bit rounding, GT-mean, colour, border.
+    The order is: size, 8-bit rounding, GT-mean, border, colour.
 
     Raises:
         MetricError: The sizes differ in a way the protocol does not provide for, the border leaves nothing, or GT-mean
@@ -45,11 +45,11 @@ def align(output: Picture, reference: Picture, protocol: Protocol) -> Aligned:
     x, y = _on_255(x, protocol), _on_255(y, protocol)
     if protocol.gt_mean:
         x = _scale_to_mean(x, y, notes)
+    if protocol.border:  # colours are made pixel by pixel, so the order of these two is free: the cheaper one
+        x, y = (np.ascontiguousarray(cut(side, protocol.border)) for side in (x, y))
     if protocol.color != "rgb":
         plane = luma if protocol.color == "y" else grey
         x, y = plane(x), plane(y)
-    if protocol.border:
-        x, y = cut(x, protocol.border), cut(y, protocol.border)
     return Aligned(x, y, tuple(notes))
 
 
