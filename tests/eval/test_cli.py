@@ -237,3 +237,17 @@ def test_sets_of_one_name_apart(folders, tmp_path):
     assert score((other, folders[1]), tmp_path / "b.csv", "--dataset", "B") == 0
     assert main(["merge", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--output", str(tmp_path / "ab.csv")]) == 0
     assert len(table(tmp_path / "ab.csv")) == 12
+
+
+def test_timings_stand_on_the_board_when_asked_for(folders, tmp_path, capsys):
+    pytest.importorskip("torch")
+    hazy, clear = folders
+    words = ["leaderboard", "--input", str(hazy), "--reference", str(clear), "--metrics", "psnr", "--device", "cpu"]
+    words += ["--methods", "dark_channel", "--output", str(tmp_path / "board")]
+    assert main(words) == 0
+    plain, _ = capsys.readouterr()
+    assert "Params" in plain and "s/MPix" not in plain
+    assert main([*words, "--timings"]) == 0
+    timed, _ = capsys.readouterr()
+    assert "s/MPix" in timed and "Peak MiB" in timed
+    assert "s/MPix" in (tmp_path / "board" / "leaderboard.md").read_text(encoding="utf-8")
