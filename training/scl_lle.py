@@ -23,7 +23,7 @@ from errors import UnknownNameError
 from restorers.networks.scl_lle import SclLle, apply_curves
 from training import data
 from training.degradations.low_light import low_light
-from training.losses.curve import brightness_contrast, colour_constancy, curve_agreement, curve_smoothness
+from training.losses.curve import brightness_contrast, colour_constancy, curve_agreement, curve_smoothness, exposure
 from training.losses.features import Features, SequentialTaps, create_features
 from training.losses.gram import gram_triplet
 from training.losses.semantic import IGNORED, segmentation, semantic_brightness
@@ -49,6 +49,7 @@ _TERMS = (
     "preservation",
     "brightness",
     "position",
+    "exposure",
     "gram",
     "segmentation",
 )
@@ -74,11 +75,11 @@ class SclLleTask(Task):
       those keep (low, high); ``electrons``, the range of their sensor's full well, or nothing for noise-free;
       ``segmenter``, a name for ``training.segmenters`` that labels what has no labels.
     - ``loss``: weights ``smoothness``, ``agreement``, ``colour``, ``semantic``, ``preservation``, ``brightness``,
-      ``position`` (the brightness hinge once more, pixel by pixel as the released script has it), ``gram``; margins
-      ``brightness_margin``, ``gram_margin``; ``alignment`` (``picture``, ``rank``, ``position``); ``features``;
-      ``feature_scale``, by which feature maps are multiplied; ``area_mean``, the released form of the semantic term;
-      ``segmentation``, the weight of the segmenter's cross-entropy, whose classes then have to be those of the labels,
-      and ``detach``, which takes its gradient away as the released script does.
+      ``position`` (the brightness hinge once more, pixel by pixel as the released script has it), ``exposure``,
+      ``gram``; margins ``brightness_margin``, ``gram_margin``; ``alignment`` (``picture``, ``rank``, ``position``);
+      ``features``; ``feature_scale``, by which feature maps are multiplied; ``area_mean``, the released form of the
+      semantic term; ``segmentation``, the weight of the segmenter's cross-entropy, whose classes then have to be those
+      of the labels, and ``detach``, which takes its gradient away as the released script does.
     - ``validation``: ``pairs`` of the quick selection.
     """
 
@@ -136,6 +137,7 @@ class SclLleTask(Task):
             "smoothness": curve_smoothness(curves),
             "agreement": curve_agreement(curves),
             "colour": colour_constancy(bright),
+            "exposure": exposure(bright, normal),
         }
         margin = float(loss.get("brightness_margin", 0.3))
         contrast = partial(

@@ -121,7 +121,7 @@ def test_losses_reach_every_parameter_and_lighten(task):
         before = float(task.model(batch["dark"]).mean())
     losses = task(batch)
     losses["loss"].backward()
-    assert set(losses) == {"loss", "smoothness", "agreement", "colour", "semantic", "brightness"}
+    assert set(losses) == {"loss", "smoothness", "agreement", "colour", "semantic", "brightness", "exposure"}
     assert all(p.grad is not None and float(p.grad.abs().max()) > 0 for p in task.parameters())
     for _ in range(30):
         optimizer.zero_grad()
@@ -136,7 +136,7 @@ def test_the_scripts_hinge_pulls_every_pixel_to_one_level(root, tmp_path):
     task = SclLleTask(recipe(loss={"position": 1, "brightness_margin": 1}))
     task.prepare(root, tmp_path)
     batch = batch_of(task)
-    assert set(task(batch)) == {"loss", "smoothness", "agreement", "colour", "brightness", "position"}
+    assert set(task(batch)) == {"loss", "smoothness", "agreement", "colour", "brightness", "position", "exposure"}
     halves = torch.full((4, 3, 24, 24), 0.2)
     halves[..., 12:] = 0.7
     halves.requires_grad_()

@@ -60,6 +60,19 @@ def colour_constancy(picture: Tensor) -> Tensor:
     return torch.where(positive, roots, torch.zeros_like(roots)).mean()
 
 
+def exposure(picture: Tensor, normal: Tensor) -> Tensor:
+    """How far every picture's mean brightness is from that of well-exposed ones: mean squared difference.
+
+    Zero-DCE's exposure control (its eq. 6) with the whole picture as the region, and for its level the positives'.
+
+    Example:
+        >>> grey = torch.full((1, 3, 2, 2), 0.5)
+        >>> round(float(exposure(torch.cat((grey, grey - 0.2)), grey)), 3)
+        0.02
+    """
+    return (picture.mean((1, 2, 3)) - normal.mean()).square().mean()
+
+
 def brightness(picture: Tensor) -> Tensor:
     """Mean of the three channels, (N, 1, H, W)."""
     return picture.mean(1, keepdim=True)

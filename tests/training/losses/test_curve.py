@@ -11,6 +11,7 @@ from training.losses.curve import (
     colour_constancy,
     curve_agreement,
     curve_smoothness,
+    exposure,
 )
 
 
@@ -81,6 +82,13 @@ def test_distance_picture_by_picture():
     more = tones.repeat(3, 1, 1, 1)
     alone = float(brightness_distance(dark, more, "picture"))
     assert alone == pytest.approx(float(brightness_distance(dark, more, "rank")), abs=1e-6)
+
+
+def test_exposure_counts_every_picture_by_itself():
+    normal = torch.full((3, 3, 4, 4), 0.45)
+    pictures = torch.stack([torch.full((3, 8, 8), level) for level in (0.25, 0.65)])
+    assert float(exposure(pictures, normal)) == pytest.approx(0.04, rel=1e-5)
+    assert float(exposure(normal, normal)) == 0.0
 
 
 def test_contrast_is_exactly_off_beyond_the_margin():
