@@ -1,140 +1,149 @@
-"""What the dehazing networks cost: seconds, share of the machine's convolution rate, and peak memory.
+"""What the networks cost: seconds, memory, operations, and how much of the machine's convolution rate is used.
 
-    python benchmarks/networks.py                                     620x460 and 1600x1200, fp32 and bf16
+    python benchmarks/networks.py                                     all, 620x460 and 1600x1200, fp32 and bf16
     python benchmarks/networks.py --sizes 620x460 --models aecr_net --dtypes fp32
-    python benchmarks/networks.py --memory 3456x2304                  peak resident memory of 8 megapixels
+    python benchmarks/networks.py --sizes 3456x2304 --models clip_haze --dtypes fp32 --limit 600
 
-Weights are random: they change neither time nor memory. The convolution rate is that of a 64-to-64 3x3 convolution on
-256x256, channels last, measured in the same run. Each memory figure is a process of its own.
+Weights are random: they change neither time nor memory. Every line is a process of its own that restores one picture
+as a user would (``restorers.pipeline.restore``, tiles chosen by it), so that the peak is that of this line. The rate is
+that of one convolution, 64 to 64 channels, 256x256, channels last, measured beside each line. Operations are multiply-
+accumulates of convolutions, products and scans, counted on a small picture. A line that the same network's smaller
+picture says would take longer than ``--limit`` seconds is not run: it has the time predicted from there, marked so.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import platform
-import resource
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import torch
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from restorers.base import Restorer, flush_denormals  # noqa: E402 - the script runs from anywhere
-from restorers.networks import architecture  # noqa: E402
-from version import __version__  # noqa: E402
+from benchmarks._machine import report  # noqa: E402 - the script runs from anywhere
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-def build(name: str) -> Restorer:
-    torch.manual_seed(0)
-    options = {"guidance": "none"} if name == "clip_haze" else {}  # the guide's cost is measured with the priors
-    return architecture(name).load()(**options).eval()
+OPTIONS = {"clip_haze": {"guidance": "none"}}
+"""The guide's cost is measured with the priors."""
 
 
-def convolution_rate(dtype: torch.dtype) -> float:
-    """Floating point operations a second."""
-    layer = torch.nn.Conv2d(64, 64, 3, padding=1).to(dtype).to(memory_format=torch.channels_last)
-    x = torch.rand(1, 64, 256, 256, dtype=dtype).to(memory_format=torch.channels_last)
-    seconds = best(lambda: layer(x), 5)
-    return 2 * 64 * 64 * 9 * 256 * 256 / seconds
+def convolution_rate(dtype: str) -> float:
+    """Multiply-accumulates per second of processor time, all threads."""
+    import torch
+
+    number = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1).to(number).to(memory_format=torch.channels_last)
+    x = torch.rand(1, 64, 256, 256, dtype=number).to(memory_format=torch.channels_last)
+    best = float("inf")
+    for _ in range(5):
+        started = time.process_time()
+        layer(x)
+        best = min(best, time.process_time() - started)
+    return 64 * 64 * 9 * 256 * 256 / best
 
 
-def best(run: object, repeats: int) -> float:
-    run()  # type: ignore[operator]
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()  # type: ignore[operator]
-        times.append(time.perf_counter() - started)
-    return min(times)
-
-
-def operations(model: Restorer) -> float:
-    """Floating point operations for a pixel, counted by torch on a small picture."""
+def operations(model: object) -> float:
+    """Multiply-accumulates for a pixel, on a small picture; scans, which PyTorch cannot count, by their sizes."""
+    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from restorers.blocks.ss2d import DIRECTIONS, SelectiveScan2d
+
+    scanned = 0
+
+    def count(layer: SelectiveScan2d, inputs: tuple[torch.Tensor, ...], _: object) -> None:
+        nonlocal scanned
+        pixels = inputs[0].shape[:3].numel()
+        # A step of a state: its decay's exponent, its update, its share of the output; and the step sizes' projection.
+        scanned += pixels * DIRECTIONS * layer.inner * (3 * layer.state + layer.rank)
+
+    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, SelectiveScan2d)]
     x = torch.rand(1, 3, 128, 128)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(x)
-    return counter.get_total_flops() / x[0, 0].numel()
+    for hook in hooks:
+        hook.remove()
+    return (counter.get_total_flops() / 2 + scanned) / x[0, 0].numel()
 
 
-@torch.inference_mode()
-def speed(names: list[str], sizes: list[str], dtypes: list[str], repeats: int) -> list[list[str]]:
-    rates = {name: convolution_rate(DTYPES[name]) for name in dtypes}
-    rows = []
-    for name in names:
-        model = build(name)
-        with torch.inference_mode(False):
-            per_pixel = operations(model)
-        for size in sizes:
-            width, height = (int(side) for side in size.split("x"))
-            x = torch.rand(1, 3, height, width)
-            for dtype in dtypes:
-                with torch.autocast("cpu", DTYPES[dtype], enabled=dtype != "fp32"):
-                    seconds = best(lambda: model(x), repeats)  # noqa: B023 - called before the loop goes on
-                share = per_pixel * width * height / seconds / rates[dtype]
-                row = [name, size, dtype, f"{seconds:.2f}", f"{seconds / (width * height / 1e6):.2f}", f"{share:.2f}"]
-                rows.append([*row, f"{rates[dtype] / 1e12:.3f}"])
-                print(f"{name:10} {size:>9} {dtype}: {seconds:7.2f} s, {share:.0%} of {rates[dtype] / 1e12:.3f} TFLOPS",
-                      flush=True)  # fmt: skip
-    return rows
+def measure(name: str, size: str, dtype: str, repeats: int) -> dict[str, object]:
+    """Cost of one network on one size; runs in a process of its own."""
+    import torch
+
+    from restorers.networks import architecture
+    from restorers.pipeline import place, restore
+
+    torch.manual_seed(0)
+    model = place(architecture(name).load()(**OPTIONS.get(name, {})), "cpu")
+    per_pixel = operations(model)  # also compiles what is compiled
+    width, height = map(int, size.split("x"))
+    x = torch.rand(1, 3, height, width)
+    with torch.inference_mode():
+        rate = convolution_rate(dtype)
+    runs, processor = [], []
+    for _ in range(repeats):
+        started = time.process_time()
+        runs.append(restore(model, x, dtype=dtype))
+        processor.append(time.process_time() - started)
+        if runs[-1].seconds > 5:
+            break
+    with torch.inference_mode():
+        rate = max(rate, convolution_rate(dtype))
+    return {
+        "seconds": min(run.seconds for run in runs),
+        "cpu_seconds": min(processor),
+        "peak_mib": round(max(run.peak_mib for run in runs)),
+        "tiles": runs[0].tiles,
+        "gmacs": round(per_pixel * width * height / 1e9, 1),
+        "of_rate": round(per_pixel * width * height / min(processor) / rate, 3),
+        "conv_gmacs_per_cpu_second": round(rate / 1e9, 1),
+        "predicted": "",
+    }
 
 
-def memory(name: str, size: str) -> float:
-    """Peak resident MiB of a process that restores one picture of ``size``."""
-    code = f"import benchmarks.networks as n; print(n.restored_peak({name!r}, {size!r}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
+def predicted(row: dict[str, object], size: str) -> dict[str, object]:
+    """The line of a larger picture, from the time a pixel takes on a smaller one."""
+    pixels, known = (width * height for width, height in (map(int, s.split("x")) for s in (size, str(row["size"]))))
+    scaled = {key: float(row[key]) * pixels / known for key in ("seconds", "cpu_seconds", "gmacs")}
+    return {**row, "size": size, **scaled, "peak_mib": "", "tiles": "", "predicted": f"from {row['size']}"}
 
 
-@torch.inference_mode()
-def restored_peak(name: str, size: str) -> float:
-    """Restore one picture here; AECR-Net applies each shared block once, which is its peak for any number of uses."""
-    from restorers.pipeline import restore
+def main() -> int:
+    """Measure all, and print and keep the table."""
+    from restorers.networks import architectures
 
-    flush_denormals()
-    model = build(name)
-    for uses in ("attention_uses", "deformable_uses"):
-        if hasattr(model, uses):
-            setattr(model, uses, 1)
-    width, height = (int(side) for side in size.split("x"))
-    restore(model, torch.rand(1, 3, height, width))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=["aecr_net", "clip_haze"])
-    parser.add_argument("--sizes", nargs="*", default=["620x460", "1600x1200"])
-    parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=list(DTYPES))
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--memory", nargs="*", default=["620x460"], metavar="WxH")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "networks.csv")
-    options = parser.parse_args()
-    flush_denormals()
-    rows = speed(options.models, options.sizes, options.dtypes, options.repeats) if options.sizes else []
-    for name in options.models:
-        for size in options.memory:
-            peak = memory(name, size)
-            rows.append([name, size, "fp32", "", "", "", "", f"{peak:.0f}"])
-            print(f"{name:10} {size:>9}: peak {peak:.0f} MiB", flush=True)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    with options.output.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["model", "size", "dtype", "seconds", "seconds_per_mpix", "share_of_conv_rate", "conv_tflops",
-                         "peak_mib"])  # fmt: skip
-        writer.writerows(rows)
-        machine = platform.processor() or platform.machine()
-        writer.writerow([])
-        writer.writerow([machine, f"{torch.get_num_threads()} threads", f"torch {torch.__version__}", __version__])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(architectures()))
+    parser.add_argument("--sizes", nargs="+", default=["620x460", "1600x1200"], metavar="WxH", help="small to large")
+    parser.add_argument("--dtypes", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds, beyond which a line is predicted instead")
+    parser.add_argument("--name", default="networks", help="of the file below benchmarks/results")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(measure(*arguments.child, arguments.repeats)))
+        return 0
+    rows: list[dict[str, object]] = []
+    for dtype in arguments.dtypes:
+        for model in arguments.models:
+            last: dict[str, object] | None = None
+            for size in arguments.sizes:
+                row = predicted(last, size) if last else None
+                if row is None or float(str(row["cpu_seconds"])) < arguments.limit:
+                    command = [sys.executable, __file__, "--child", model, size, dtype]
+                    command += ["--repeats", str(arguments.repeats)]
+                    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+                    if done.returncode:
+                        print(f"{model} {size} {dtype}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+                        return 1
+                    row = last = {"model": model, "size": size, "dtype": dtype, **json.loads(done.stdout)}
+                rows.append(row)
+                report(arguments.name, rows, "torch", "numba")  # after every line: the last ones can take long
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
