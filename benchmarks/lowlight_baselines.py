@@ -33,13 +33,21 @@ from eval.metrics.ssim import ssim  # noqa: E402
 from images import to_pixels  # noqa: E402
 from restorers import registry  # noqa: E402
 from restorers.classical.lime import Lime  # noqa: E402
+from restorers.networks.scl_lle import SclLle, apply_curves  # noqa: E402
 from training.data import multi_exposure  # noqa: E402
 
 DARK = (12.0, 45.0)
 
 
-def methods() -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
-    """The parts of LIME one by one, then every other low-light method there is."""
+def methods(data: Path) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
+    """The parts of LIME one by one, every other low-light method there is, and two bounds of what curves can do."""
+    trained = [
+        name
+        for name in registry.names()
+        if name != "lime" and (registry.card(name).task == "lowlight" or name.startswith("scl_lle"))
+    ]
+    curve = fitted_curve(data)
+    black = torch.cat((torch.zeros(1), curve[1:]))
     return {
         "input": lambda x: x,
         "LIME of the paper (exponent 0.8), no denoising": Lime(exponent=0.8, exposure=None, noise=0),
@@ -47,8 +55,28 @@ def methods() -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
         "... exponent 0: exposure alone": Lime(exponent=0.0, noise=0),
         "... exponent 0.25": Lime(noise=0),
         "lime (... and denoised)": Lime(),
-        **{name: registry.create(name) for name in registry.names("lowlight") if name != "lime"},
+        **{name: registry.create(name) for name in trained},
+        **({"scl_lle, curves averaged over the picture": averaged} if "scl_lle" in trained else {}),
+        "one curve for all, fitted to the training pairs": lambda x: curve[(x * 255).round().long()],
+        "... that leaves black black": lambda x: black[(x * 255).round().long()],
     }
+
+
+def averaged(x: torch.Tensor) -> torch.Tensor:
+    """SCL-LLE with one curve a picture and colour: what is left of it when its maps cannot vary."""
+    network = registry.create("scl_lle")
+    assert isinstance(network, SclLle)
+    return apply_curves(x, network.curves(network.reduced(x)).mean((2, 3), keepdim=True))
+
+
+def fitted_curve(data: Path) -> torch.Tensor:
+    """The mean reference level of every input level in the training scenes' pairs: the best of all curves there."""
+    total, count = np.zeros(256), np.zeros(256)
+    for dark, reference in pairs(data, validation=False):
+        total += np.bincount(dark.ravel(), reference.ravel(), 256)
+        count += np.bincount(dark.ravel(), minlength=256)
+    seen = np.flatnonzero(count)
+    return torch.from_numpy(np.interp(np.arange(256), seen, total[seen] / count[seen])).float() / 255
 
 
 def pairs(data: Path, validation: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -77,7 +105,7 @@ def main() -> int:
         return 0
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    chosen = methods()
+    chosen = methods(arguments.data)
     pristine = load_model(arguments.niqe) if arguments.niqe else embedded_model()
     values: dict[str, list[tuple[float, ...]]] = {name: [] for name in [*chosen, "references"]}
     for dark, reference in pairs(arguments.data, arguments.split == "validation"):
