@@ -33,7 +33,7 @@ def main() -> None:
     sheet, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for key in arguments.losses:
         left.plot(train["step"], train[key], label=key)
-    left.set(xlabel="step", ylabel="loss, unweighted, mean of a log interval", ylim=(0, None))
+    left.set(xlabel="step", ylabel="losses, before their weights", ylim=(0, None))
     left.legend(frameon=False)
     right.plot(validation["step"], validation["psnr"], marker="o", label="restored")
     right.axhline(validation["input_psnr"][0], color="grey", linestyle=":", label="input")

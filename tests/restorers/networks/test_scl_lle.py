@@ -1,6 +1,7 @@
 """The curve network: size, identity, official names, ranges, gradients, files."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,9 +9,13 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from errors import WeightsError
+from images import read_picture
+from restorers import registry
 from restorers.base import count_parameters, load_weights
 from restorers.convert import convert_state_dict
 from restorers.networks.scl_lle import CARD, SclLle, apply_curves
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def network(seed=0, scale=8.0, **options):
@@ -172,3 +177,24 @@ def test_bfloat16_stays_close():
 def test_card_is_a_frozen_fact():
     with pytest.raises(dataclasses.FrozenInstanceError):
         CARD.name = "other"
+
+
+@pytest.mark.parametrize("example", ["astronaut", "coffee"])
+def test_embedded_weights_brighten_and_bfloat16_changes_nothing_that_counts(example):
+    folder = ROOT / "assets" / "examples" / "lowlight"
+    dark, normal = (
+        read_picture(next((folder / kind).glob(f"{example}.*"))).to_tensor()[..., :256, :320]
+        for kind in ("low", "normal")
+    )
+    net = registry.create("scl_lle")
+    with torch.inference_mode():
+        whole = net(dark)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = net(dark).float()
+    before, after, after_half = (_psnr(x, normal) for x in (dark, whole, half))
+    assert after > before + 5
+    assert abs(after - after_half) < 0.1
+
+
+def _psnr(x, reference):
+    return float(-10 * torch.log10((x - reference).square().mean()))
