@@ -92,8 +92,8 @@ def measure(name: str, size: str, dtype: str, repeats: int) -> dict[str, object]
     with torch.inference_mode():
         rate = max(rate, convolution_rate(dtype))
     return {
-        "seconds": min(run.seconds for run in runs),
-        "cpu_seconds": min(processor),
+        "seconds": round(min(run.seconds for run in runs), 3),
+        "cpu_seconds": round(min(processor), 3),
         "peak_mib": round(max(run.peak_mib for run in runs)),
         "tiles": runs[0].tiles,
         "gmacs": round(per_pixel * width * height / 1e9, 1),
@@ -106,7 +106,7 @@ def measure(name: str, size: str, dtype: str, repeats: int) -> dict[str, object]
 def predicted(row: dict[str, object], size: str) -> dict[str, object]:
     """The line of a larger picture, from the time a pixel takes on a smaller one."""
     pixels, known = (width * height for width, height in (map(int, s.split("x")) for s in (size, str(row["size"]))))
-    scaled = {key: float(row[key]) * pixels / known for key in ("seconds", "cpu_seconds", "gmacs")}
+    scaled = {key: round(float(row[key]) * pixels / known, 1) for key in ("seconds", "cpu_seconds", "gmacs")}
     return {**row, "size": size, **scaled, "peak_mib": "", "tiles": "", "predicted": f"from {row['size']}"}
 
 
