@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, cat
 
 if TYPE_CHECKING:
-    from open_clip.transformer import VisionTransformer
+    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,22 @@ def encode(visual: VisionTransformer, x: Tensor) -> Encoded:
     normed = last.ln_1(x)
     attention = last.attn
     width = attention.embed_dim
-    values = F.linear(normed[:, 1:], attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :])
-    patches = visual.ln_post(attention.out_proj(values)) @ visual.proj
+    values = F.linear(normed, attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :])
+    patches = visual.ln_post(attention.out_proj(values[:, 1:])) @ visual.proj
 
-    picture, _ = visual._pool(last(x))
+    mixed = _at_class_token(last, x, normed, values) if visual.pool_type == "tok" else last(x)
+    picture, _ = visual._pool(mixed)
     return Encoded(picture @ visual.proj, patches.transpose(1, 2).unflatten(2, grid))
+
+
+def _at_class_token(block: ResidualAttentionBlock, x: Tensor, normed: Tensor, values: Tensor) -> Tensor:
+    """The block's output at the class token alone, (N,1,width): nothing else of the last block is ever read."""
+    attention = block.attn
+    width = attention.embed_dim
+    weights, biases = attention.in_proj_weight, attention.in_proj_bias
+    query = F.linear(normed[:, :1], weights[:width], biases[:width])
+    keys = F.linear(normed, weights[width : 2 * width], biases[width : 2 * width])
+    heads = (t.unflatten(2, (attention.num_heads, -1)).transpose(1, 2) for t in (query, keys, values))
+    mixed = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+    x = x[:, :1] + block.ls_1(attention.out_proj(mixed))
+    return x + block.ls_2(block.mlp(block.ln_2(x)))

@@ -25,6 +25,8 @@ from training.degradations.depth import photograph_depth
 DEPTH_FIELDS = 4
 """Depth fields drawn for each photograph when the pools are packed."""
 
+TILES_PER_SCENE = 4
+
 FULL_HAZE = 0.25
 """Mean ``1 - t`` from which on a picture counts as hazy without reserve; below, the label falls linearly to 0."""
 
@@ -40,12 +42,14 @@ class Batch:
         labels: (N, len(CONCEPTS)) in [0,1]; values between 0.1 and 0.9 are neither here nor there.
         kinds: (N,) index into HAZE_KINDS, -1 without haze.
         density: (N,1,h,w), the true ``1 - t``.
+        scene: (N,) number of the scene that a tile was cut from, -1 for pictures that stand alone.
     """
 
     pixels: Tensor
     labels: Tensor
     kinds: Tensor
     density: Tensor
+    scene: Tensor
 
 
 def join(*batches: Batch) -> Batch:
@@ -134,6 +138,7 @@ class Sampler:
         sots: float = 0.6,
         borders: float = 0.0,
         study: float = 0.0,
+        tiles: float = 0.0,
     ) -> Batch:
         """The batch of a step.
 
@@ -147,6 +152,8 @@ class Sampler:
             borders: share of other haze that ends at a line.
             study: share of the batch that is NYU under the SOTS recipe and nothing else, almost whole scenes: where
                 density is known exactly, its order is learned best.
+            tiles: share of those that are tight crops, several of one scene under one haze: what the tile route of
+                density maps will ask about.
         """
         rng = np.random.default_rng((self.seed, step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -158,24 +165,33 @@ class Sampler:
         labels[exposure == 2, _CONCEPT["overexposed"]] = 1.0
         plan = Plan.draw(count, hazy, exposure.numpy(), rng)
         batch = degrade(clear, depth, labels, plan, source, generator, rng, sots, borders)
-        return join(batch, self._studied(studied, size, generator, rng)) if studied else batch
+        return join(batch, self._studied(studied, size, generator, rng, tiles)) if studied else batch
 
     def _studied(
-        self, count: int, size: tuple[int, int], generator: torch.Generator, rng: np.random.Generator
+        self, count: int, size: tuple[int, int], generator: torch.Generator, rng: np.random.Generator, tiles: float
     ) -> Batch:
-        """NYU under the SOTS recipe, crops of at least 0.7."""
-        scenes = [self.pools.nyu[int(i)] for i in rng.integers(len(self.pools.nyu), size=count)]
-        cuts = []
-        for scene in scenes:
-            scale = 1.0 if rng.random() < 0.5 else float(rng.uniform(0.7, 1.0))
+        """NYU under the SOTS recipe: crops of at least 0.7, and tiles of about half."""
+        groups = max(1, round(tiles * count / TILES_PER_SCENE)) if tiles else 0
+        alone = max(0, count - groups * TILES_PER_SCENE)
+        scene = np.concatenate([np.full(alone, -1), np.repeat(np.arange(groups), TILES_PER_SCENE)])[:count]
+        chosen = rng.integers(len(self.pools.nyu), size=alone + groups)
+        cuts, betas = [], torch.empty(count, 1, 1, 1)
+        drawn = haze.sample_uniform(alone + groups, 0.5, 1.6, generator)
+        for i, group in enumerate(scene):
+            which = alone + group if group >= 0 else i
+            array, betas[i] = self.pools.nyu[int(chosen[which])], drawn[which]
+            if group >= 0:
+                scale = float(rng.uniform(0.4, 0.65))
+            else:
+                scale = 1.0 if rng.random() < 0.5 else float(rng.uniform(0.7, 1.0))
             aspect = size[1] / size[0] * float(np.exp(rng.uniform(-0.25, 0.25)))
-            cuts.append(data.take(scene, data.crop_box(*scene.shape[:2], aspect, scale, rng), size, rng.random() < 0.5))
+            cuts.append(data.take(array, data.crop_box(*array.shape[:2], aspect, scale, rng), size, rng.random() < 0.5))
         stacked = torch.from_numpy(np.stack(cuts)).permute(0, 3, 1, 2).float() / 255
-        t = haze.transmission(stacked[:, 3:], haze.sample_uniform(count, 0.5, 1.6, generator))
+        t = haze.transmission(stacked[:, 3:], betas)
         pixels = (haze.scatter(stacked[:, :3], t, 1.0) * 255).round() / 255
         labels = torch.zeros(count, len(CONCEPTS))
         labels[:, _CONCEPT["haze"]] = ((1 - t).mean((1, 2, 3)) / FULL_HAZE).clamp(0, 1)
-        return Batch(pixels, labels, torch.zeros(count, dtype=torch.long), 1 - t)
+        return Batch(pixels, labels, torch.zeros(count, dtype=torch.long), 1 - t, torch.from_numpy(scene))
 
     def _crops(
         self, count: int, size: tuple[int, int], shares: Sequence[float], rng: np.random.Generator
@@ -270,7 +286,7 @@ def degrade(
     if filed.any():
         quality = np.where(plan.jpeg, rng.integers(4, 26, count), rng.integers(75, 99, count))[filed]
         picture[torch.from_numpy(filed)] = camera.jpeg(picture[torch.from_numpy(filed)], quality.tolist())
-    return Batch(picture.clamp(0, 1), labels, kinds, density)
+    return Batch(picture.clamp(0, 1), labels, kinds, density, torch.full((count,), -1))
 
 
 def add_haze(

@@ -1,12 +1,13 @@
 """The embedded haze CLIP: a compact image tower and text tower, trained on words for what goes wrong with pictures.
 
-Four losses on one forward pass (all with CLIP's own convention, ``softmax(logit_scale * cos)``):
+Five losses on one forward pass (all with CLIP's own convention, ``softmax(logit_scale * cos)``):
 
 * contrastive: every picture has a caption made from its true labels; all captions whose claims hold for a picture are
   its positives, ambiguous ones are left out, in both directions (SupCon-style soft targets);
 * pairs: for every degradation, random words for it against random words for its absence must classify the pictures;
 * dense: the value-path patch features, compared with haze words against clear words, must give the true ``1 - t``, and
-  (order) must rise and fall with it within each picture, where differences are small beside those between pictures.
+  (order) must rise and fall with it within each picture, where differences are small beside those between pictures;
+* tiles: so must the scores of tight crops of one scene, each judged as a whole picture.
 
 The text tower is narrow and has CLIP's whole vocabulary; the embeddings of tokens that no training caption can contain
 are zero, so unknown words are neutral, and are not even held in memory while training.
@@ -51,8 +52,9 @@ class Recipe:
     """Everything that decides what a run does.
 
     A stage lasts ``until`` a step and has ``grids`` of [rows, columns, pictures] to draw from; it may change loss
-    ``weights``, the ``sampler``'s shares, and have a ``rate`` of its own that falls over ``cosine`` steps (its length
-    unless given). The recipe's ``cosine`` is the length of the first schedule.
+    ``weights``, the ``sampler``'s shares and the decay ``ema`` of the weights' average, and have a ``rate`` of its own
+    that falls over ``cosine`` steps (its length unless given). The recipe's ``cosine`` is the length of the first
+    schedule.
     """
 
     model: dict
@@ -67,7 +69,14 @@ class Recipe:
     captions_per_pole: int = 5
     haze_texts: int = 8
     weights: dict = field(
-        default_factory=lambda: {"contrastive": 0.5, "haze": 1.0, "pairs": 1.0, "dense": 2.0, "order": 0.0}
+        default_factory=lambda: {
+            "contrastive": 0.5,
+            "haze": 1.0,
+            "pairs": 1.0,
+            "dense": 2.0,
+            "order": 0.0,
+            "tiles": 0.0,
+        }
     )
     validate_every: int = 500
     save_every: int = 200
@@ -178,7 +187,8 @@ def whiten_patches(model: nn.Module, pictures: Iterable[np.ndarray], rng: np.ran
     tail = F.normalize(mix @ vectors[leading:], dim=1) / (values[leading:].mean() + noise_floor).sqrt()
     with torch.no_grad():
         conv.weight.copy_(0.5 * torch.cat([head, tail]).view_as(conv.weight))
-        model.visual.positional_embedding += torch.from_numpy(rng.normal(0, 0.5, width)).float()
+        constant = torch.from_numpy(rng.normal(0, 0.5, width)).float()
+        model.visual.positional_embedding += constant.to(conv.weight.device)
 
 
 class Task:
@@ -196,12 +206,15 @@ class Task:
         check_manifest(recipe, root)
         pools = open_pools(root, cache, validation=False)
         self.sampler = Sampler(pools, recipe.seed)
-        rng = np.random.default_rng(recipe.seed)
-        photographs = [*(pools.photographs[i] for i in range(0, len(pools.photographs), 2))]
-        photographs += [pools.nyu[i] for i in range(0, len(pools.nyu), 8)]
-        whiten_patches(self.model, photographs, rng)
         self.model.to(self.device)
         self.root, self.cache = root, cache
+
+    def start_filters(self) -> None:
+        """Give a fresh model filters from photographs (see ``whiten_patches``)."""
+        pools = self.sampler.pools
+        photographs = [*(pools.photographs[i] for i in range(0, len(pools.photographs), 2))]
+        photographs += [pools.nyu[i] for i in range(0, len(pools.nyu), 8)]
+        whiten_patches(self.model, photographs, np.random.default_rng(self.recipe.seed))
 
     def batch(self, step: int) -> Batch:
         """The batch of a step; the patch grid is drawn from those of the stage."""
@@ -236,7 +249,9 @@ class Task:
                 parts["haze"] = term
                 target = patch_density(batch.density, encoded.patches.shape[-2:])
                 parts["dense"] = dense_loss(patches, *ends, scale, target, fits)
-                parts["order"] = order_loss(patches @ (ends[0].mean(0) - ends[1].mean(0)), target)
+                direction = ends[0].mean(0) - ends[1].mean(0)
+                parts["order"] = order_loss(patches @ direction, target)
+                parts["tiles"] = tile_loss(picture @ direction, target.mean(1), batch.scene)
             else:
                 pair_losses.append(term)
         parts["pairs"] = torch.stack(pair_losses).mean()
@@ -377,6 +392,23 @@ def order_loss(score: Tensor, target: Tensor, least: float = 0.015) -> Tensor:
     return 1 - F.cosine_similarity(a, b, dim=1).mean()
 
 
+def tile_loss(score: Tensor, target: Tensor, scene: Tensor) -> Tensor:
+    """One minus the correlation of tiles' scores with their mean density, both less their scene's mean.
+
+    Args:
+        score: (N,) haze logits of pictures, any scale.
+        target: (N,) their mean ``1 - t``.
+        scene: (N,) which scene a tile is of, -1 for pictures that are no tiles.
+    """
+    chosen = scene >= 0
+    if not chosen.any():
+        return score.sum() * 0.0
+    member = F.one_hot(scene[chosen]).float()
+    mean = member / member.sum(0)
+    a, b = (v[chosen] - member @ (mean.T @ v[chosen]) for v in (score, target))
+    return 1 - F.cosine_similarity(a, b, dim=0)
+
+
 def _kind_fits(said: list[str], kinds: Tensor) -> Tensor:
     """(N,P): words without a kind fit every picture, words with one fit clear pictures and those of that kind.
 
@@ -451,10 +483,12 @@ def run(
 def fit(task: Task, output: Path) -> None:
     """Train to the recipe's last step, resuming from ``output/last.pt`` when it is there."""
     recipe, model = task.recipe, task.model
+    last, start = output / "last.pt", 0
+    if not last.exists():
+        task.start_filters()
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), betas=(0.9, 0.98), eps=1e-8)
     average = {name: value.clone() for name, value in model.state_dict().items()}
     output.mkdir(parents=True, exist_ok=True)
-    last, start = output / "last.pt", 0
     if last.exists():
         saved = torch.load(last, weights_only=True, map_location=task.device)
         model.load_state_dict(saved["model"])
@@ -479,14 +513,14 @@ def fit(task: Task, output: Path) -> None:
         optimizer.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, MAXIMUM_LOGIT_SCALE)
-            decay = min(recipe.ema, (1 + step) / (10 + step))
+            decay = min(recipe.stage(step).get("ema", recipe.ema), (1 + step) / (10 + step))
             for name, value in model.state_dict().items():
                 average[name].lerp_(value, 1 - decay)
         for name, value in {**parts, "total": float(total.detach()), "norm": float(norm)}.items():
             recent.setdefault(name, []).append(value)
         done = step + 1
         if done % 20 == 0:
-            scale = float(model.logit_scale.exp())
+            scale = float(model.logit_scale.detach().exp())
             row = {"step": done, **{n: float(np.mean(v)) for n, v in recent.items()}, "scale": scale,
                    "rate": learning_rate(step, recipe), "seconds": time.perf_counter() - began}  # fmt: skip
             append_row(output / "loss.csv", row)

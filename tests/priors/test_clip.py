@@ -47,8 +47,10 @@ def test_preprocessing_follows_open_clips_transform(mode, size):
     assert (found - expected).abs().max() < 1.6 / 255 / 0.2
 
 
-def test_the_pooled_feature_of_the_dense_pass_is_the_towers(prior, plain):
+@pytest.mark.parametrize("pool", ["tok", "avg"])
+def test_the_pooled_feature_of_the_dense_pass_is_the_towers(prior, plain, pool, monkeypatch):
     model, _ = plain
+    monkeypatch.setattr(model.visual, "pool_type", pool)
     x = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(dense.encode(model.visual, x).picture, model.visual(x))
 

@@ -79,6 +79,13 @@ def test_studied_pictures_follow_the_sots_recipe(pools):
     assert batch.pixels.shape == (12, 3, 48, 60)
 
 
+def test_tiles_of_a_scene_come_together_under_one_haze(pools):
+    batch = Sampler(pools, 1).batch(0, 20, (48, 60), study=0.8, tiles=0.5)
+    assert batch.scene.tolist() == [-1] * 12 + [0] * 4 + [1] * 4
+    assert (batch.density[12:].amax((1, 2, 3)) > 0).all() and (batch.labels[12:, 1:] == 0).all()
+    assert (Sampler(pools, 1).batch(0, 20, (48, 60), study=0.8).scene == -1).all()
+
+
 def test_patch_density_is_the_mean_of_each_patch():
     density = torch.rand(2, 1, 24, 32)
     expected = density.unfold(2, 8, 8).unfold(3, 8, 8).mean((4, 5)).flatten(1)
@@ -114,9 +121,19 @@ def test_order_loss_sees_only_the_order_inside_pictures():
     assert float(haze_clip.order_loss(torch.rand(1, 3), target[2:])) == 0.0
 
 
+def test_tile_loss_sees_only_the_order_inside_scenes():
+    scene = torch.tensor([-1, 0, 0, 1, 1])
+    target = torch.tensor([9.0, 0.1, 0.3, 0.5, 0.8])
+    elsewhere = torch.tensor([-7.0, 4.0, 4.0, -3.0, -3.0])
+    assert float(haze_clip.tile_loss(2 * target + elsewhere, target, scene)) == pytest.approx(0.0, abs=1e-6)
+    assert float(haze_clip.tile_loss(-target, target, scene)) == pytest.approx(2.0)
+    assert float(haze_clip.tile_loss(target, target, torch.full((5,), -1))) == 0.0
+
+
 def batch_of(labels, kinds):
     count = len(labels)
-    return Batch(torch.zeros(count, 3, 8, 8), torch.tensor(labels), torch.tensor(kinds), torch.zeros(count, 1, 8, 8))
+    pixels, density, alone = torch.zeros(count, 3, 8, 8), torch.zeros(count, 1, 8, 8), torch.full((count,), -1)
+    return Batch(pixels, torch.tensor(labels), torch.tensor(kinds), density, alone)
 
 
 def test_every_caption_that_is_true_is_a_positive():
