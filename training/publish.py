@@ -44,6 +44,7 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
     name = name or recipe.name
     options = dict(recipe.network)
     arch = str(options.pop("architecture"))
+    model = architecture(arch).load()(**options)
     with safe_open(weights, "pt") as file:
         step = int(file.metadata()["step"])
     command = f"python -m training evaluate {run.name}"
@@ -53,7 +54,9 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
         "card": {
             **{key: value for key, value in recipe.card.items() if key in _CARD_FIELDS},
             "name": name,
-            "parameters": count_parameters(architecture(arch).load()(**options)),
+            "parameters": count_parameters(model),
+            "scale": model.card.scale,
+            "receptive_field": model.card.receptive_field,
             "weights": f"{name}.safetensors",
             "weights_sha256": digest,
             "figures": [

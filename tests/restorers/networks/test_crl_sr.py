@@ -1,13 +1,23 @@
 """The generator: sizes, bicubic start, reach, gradients, files."""
 
+from pathlib import Path
+
+import cv2
 import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from errors import UsageError
+from eval.metrics.psnr import psnr
+from images import read_picture
+from resample import imresize
+from restorers import registry
 from restorers.base import count_parameters, load_weights
 from restorers.networks.crl_sr import CrlSr, reach
+from restorers.pipeline import restore
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "assets" / "examples" / "haze" / "clear"
 
 
 def stirred(net, amount=0.05):
@@ -101,3 +111,38 @@ def test_bfloat16_stays_close():
         with torch.autocast("cpu", torch.bfloat16):
             half = net(x).float()
     assert float((half - whole).square().mean()) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return registry.create("crl_sr")
+
+
+@pytest.mark.parametrize("blur", [0.0, 2.0])
+def test_embedded_weights_beat_bicubic_with_and_without_blur(embedded, blur):
+    truth = read_picture(EXAMPLES / "cat.jpg").pixels[:320, :320] / 255.0
+    blurred = cv2.GaussianBlur(truth, (0, 0), blur) if blur else truth
+    small = imresize(blurred, 0.25).clip(0, 1)
+    with torch.inference_mode():
+        x = torch.from_numpy(small).permute(2, 0, 1)[None].float()
+        enlarged = embedded(x)[0].permute(1, 2, 0).double().numpy()
+    bicubic = imresize(small, 4.0).clip(0, 1)
+    gain = psnr(enlarged[8:-8, 8:-8], truth[8:-8, 8:-8], 1.0) - psnr(bicubic[8:-8, 8:-8], truth[8:-8, 8:-8], 1.0)
+    assert gain > (0.4 if blur == 0 else 1.2)
+
+
+def test_bfloat16_changes_the_embedded_weights_results_by_less_than_a_tenth_of_a_decibel(embedded):
+    truth = read_picture(EXAMPLES / "coffee.jpg").pixels[:256, :256] / 255.0
+    x = torch.from_numpy(imresize(truth, 0.25).clip(0, 1)).permute(2, 0, 1)[None].float()
+    with torch.inference_mode():
+        single = embedded(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = embedded(x).float()
+    scores = [psnr(y[0].permute(1, 2, 0).double().numpy(), truth, 1.0) for y in (single, half)]
+    assert abs(scores[0] - scores[1]) < 0.1
+
+
+def test_tiles_of_the_embedded_network_leave_no_seams(embedded):
+    x = torch.rand(1, 3, 96, 120, generator=torch.Generator().manual_seed(0))
+    whole, tiled = (restore(embedded, x, tile=tile).pixels for tile in ("none", 64))
+    assert embedded.card.receptive_field == 22 and abs(whole.astype(int) - tiled).max() <= 1
