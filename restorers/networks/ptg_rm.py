@@ -291,13 +291,20 @@ class RefinementModule(nn.Module):
         Returns:
             (N, 3, H, W), not clamped.
         """
+        return self.corrected(first, degraded, self.correction(first, degraded, g))
+
+    def correction(self, first: Tensor, degraded: Tensor, g: Tensor) -> Tensor:
+        """What is predicted, (N, 6, H, W): the mask less one and the residual; ``released``: the residual alone."""
         f = self.encoder(torch.cat((first, degraded), 1))
         place = coordinates(f) if self.position else f.new_zeros(len(f), 2, *f.shape[-2:])
         if self.sve is not None:
             f = self.sve(f, g, place)
         if self.csa is not None:
             f = self.csa(f, g, place)
-        correction = self.decoder(f)
+        return self.decoder(f)
+
+    def corrected(self, first: Tensor, degraded: Tensor, correction: Tensor) -> Tensor:
+        """Equation 1."""
         if self.mode == "released":
             return first.clamp(0, 1) + correction
         mask, residual = correction.chunk(2, 1)
@@ -315,6 +322,9 @@ class PtgRm(Restorer):
         base_config: Constructor arguments of that architecture.
         guide: What makes g: a name that ``priors`` can load (``embedded``, ``local-dir:...``, ``hf-hub:...``,
             ``NAME:TAG``), ``none`` for zeros, or ``random`` for one fixed random vector, the controls.
+        side: Predict the correction from pictures reduced to this short side and enlarge it: how bright a place should
+            be does not need every pixel, and pictures of any size then look like those of the training. None, the
+            paper's: at full size.
         guide_sha256: ``priors.clip.ClipPrior.sha256`` of the guide that the weights were trained with, or its first
             digits. Another model's vectors mean other things, so it is refused.
         width: Channels of the module.
@@ -342,11 +352,14 @@ class PtgRm(Restorer):
         channel_attention: bool = True,
         spatial_attention: bool = True,
         position: bool = True,
+        side: int | None = None,
         guide_sha256: str = "",
     ) -> None:
         super().__init__()
+        if side is not None and side % DOWNSCALE:
+            raise ValueError(f"side is a multiple of {DOWNSCALE}, not {side}")
         self._wrap(_bare(base, base_config or {}))
-        self.guide, self.guide_sha256 = guide, guide_sha256
+        self.guide, self.guide_sha256, self.side = guide, guide_sha256, side
         self.refine = RefinementModule(
             width,
             dimension,
@@ -415,7 +428,15 @@ class PtgRm(Restorer):
         if self.base.card.scale > 1:
             degraded = F.interpolate(x, first.shape[-2:], mode="bicubic", align_corners=False)
         g = self.vector(x) if g is None else g
-        return first, self.refine(first, degraded, g)
+        height, width = first.shape[-2:]
+        if self.side is None or min(height, width) <= self.side:
+            return first, self.refine(first, degraded, g)
+        share = self.side / min(height, width)
+        size = tuple(DOWNSCALE * round(length * share / DOWNSCALE) for length in (height, width))
+        small = (F.interpolate(picture, size, mode="area") for picture in (first, degraded))
+        correction = self.refine.correction(*small, g)
+        correction = F.interpolate(correction, (height, width), mode="bilinear", align_corners=False)
+        return first, self.refine.corrected(first, degraded, correction)
 
     def enhance(self, x: Tensor) -> Tensor:
         """The refined result."""

@@ -221,6 +221,23 @@ def test_any_size_comes_back(size):
         assert stirred(small())(picture).shape == picture.shape
 
 
+def test_correction_of_a_reduced_picture():
+    """Up to that side nothing changes; beyond, the correction is smooth and is applied to every pixel."""
+    whole, reduced = stirred(small()), stirred(small(side=32))
+    picture = torch.rand(1, 3, 32, 40)
+    with torch.no_grad():
+        assert torch.equal(whole(picture), reduced(picture))
+        large = picture.repeat_interleave(4, 2).repeat_interleave(4, 3)
+        g = torch.zeros(1, 6)
+        first, refined = reduced.stages(large)
+        corners = (F.avg_pool2d(first, 4), picture)
+        enlarged = F.interpolate(reduced.refine.correction(*corners, g), scale_factor=4, mode="bilinear")
+        torch.testing.assert_close(refined, reduced.refine.corrected(first, large, enlarged), atol=1e-4, rtol=0)
+        assert reduced(torch.rand(1, 3, 51, 77)).shape == (1, 3, 51, 77)
+    with pytest.raises(ValueError, match="multiple of 4"):
+        small(side=30)
+
+
 def test_wraps_any_restorer_even_one_that_enlarges():
     refined = ptg_rm(Doubler(), guide="none", width=8, dimension=6).eval()
     picture = torch.rand(1, 3, 18, 22)
