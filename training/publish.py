@@ -54,6 +54,7 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
         "card": {
             **{key: value for key, value in recipe.card.items() if key in _CARD_FIELDS},
             "name": name,
+            "task": model.card.task,
             "parameters": count_parameters(model),
             "scale": model.card.scale,
             "receptive_field": model.card.receptive_field,

@@ -22,7 +22,7 @@ from ui.upload import uploaded_path
 def offer(engine: Engine) -> None:
     """Add the endpoints to the page being built."""
 
-    def restore(image: gr.FileData, method: str = registry.names()[0]) -> gr.FileData:
+    def restore(image: gr.FileData, method: str = registry.RECOMMENDED["dehaze"]) -> gr.FileData:
         """Restore a picture and get the result as PNG.
 
         Args:
@@ -30,7 +30,7 @@ def offer(engine: Engine) -> None:
             method: Name of a method; the endpoint "methods" lists them.
         """
         with said_to_callers():
-            result = engine.restore_upload(uploaded_path(image), [method])
+            result = engine.restore_upload(uploaded_path(image), method)
         return gr.FileData(path=str(result.after), orig_name=result.after.name)
 
     def score(

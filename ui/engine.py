@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 PLAIN = re.compile(r"[\w.@-]+")
+REFINED = "+ptg_rm"
+"""How the name of a method ends that has the refinement module behind it."""
+
 KEPT_MODELS = 4
 """Models kept in memory; the one used longest ago goes first."""
 
@@ -101,9 +104,14 @@ class Engine:
         return self._visiting.get(name) or registry.card(name)
 
     def method_choices(self, task: str, chosen: str | None = None) -> dict[str, Any]:
-        """Choices and value of a list of the methods for a task."""
-        cards = self.cards(task)
-        return {"choices": [(card.title, card.name) for card in cards], "value": chosen or cards[0].name}
+        """Choices and value of a list of the methods for a task; those with a refinement behind them are left out."""
+        cards = [card for card in self.cards(task) if not card.name.endswith(REFINED)]
+        value = chosen or registry.RECOMMENDED.get(task) or cards[0].name
+        return {"choices": [(card.title, card.name) for card in cards], "value": value}
+
+    def refined(self, name: str) -> str | None:
+        """The method that is ``name`` and PTG-RM, trained together, if there is one."""
+        return name + REFINED if name + REFINED in registry.names() else None
 
     def ranking_choices(self) -> list[tuple[str, str]]:
         """Everything that can be ranked without uploading results."""
@@ -112,8 +120,8 @@ class Engine:
         ]
         return [("input (nothing done)", "input"), *known]
 
-    def restore_upload(self, path: str | None, names: list[str], request: gr.Request | None = None) -> RestoreResult:
-        """Restore an uploaded picture with one method or several in a row, and write what the page shows.
+    def restore_upload(self, path: str | None, name: str, request: gr.Request | None = None) -> RestoreResult:
+        """Restore an uploaded picture, and write what the page shows.
 
         Raises:
             ImageError: No picture, or one that cannot be read.
@@ -122,29 +130,22 @@ class Engine:
         if not path:
             raise ImageError("There is no picture yet; drop one, or click an example.")
         picture = read_picture(path)
-        models = [self.restorer(name) for name in names]
-        done = restore_in_turn(models, picture)
-        result = done[-1].pixels
+        model = self.restorer(name)
+        done = run(model, picture)
         folder = self.scratch.folder(request)
         stem = safe_stem(picture.name)
-        after = folder / f"{stem}-{'-'.join(safe_stem(name) for name in names)}.png"
-        before = folder / f"{stem}-before.png"
-        write_picture(after, result)
-        write_picture(before, enlarged(to_8_bit(picture.pixels), *result.shape[:2]))
-        cards = [model.card for model in models]
-        return RestoreResult(before, after, _record(picture, list(zip(cards, done, strict=True))))
+        after, before = folder / f"{stem}-{safe_stem(name)}.png", folder / f"{stem}-before.png"
+        write_picture(after, done.pixels)
+        write_picture(before, enlarged(to_8_bit(picture.pixels), *done.pixels.shape[:2]))
+        return RestoreResult(before, after, _record(picture, model.card, done))
 
 
 @gpu(duration=60)
-def restore_in_turn(models: list[Restorer], picture: Picture) -> list[Restored]:
-    """Every model on what the one before it made; on a ZeroGPU Space this is the part that borrows the GPU."""
+def run(model: Restorer, picture: Picture) -> Restored:
+    """Restore; on a ZeroGPU Space this is the part that borrows the GPU."""
     from restorers.pipeline import restore
 
-    done: list[Restored] = []
-    for model in models:
-        source = Picture(done[-1].pixels, "", picture.name) if done else picture
-        done.append(restore(model, source))
-    return done
+    return restore(model, picture)
 
 
 def check_repository_id(name: str) -> str:
@@ -171,23 +172,22 @@ def enlarged(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels if vertical == horizontal == 1 else pixels.repeat(vertical, axis=0).repeat(horizontal, axis=1)
 
 
-def _record(picture: Picture, steps: list[tuple[RestorerCard, Restored]]) -> str:
-    last = steps[-1][1]
-    height, width = last.pixels.shape[:2]
-    seconds = sum(step.seconds for _, step in steps)
+def _record(picture: Picture, card: RestorerCard, done: Restored) -> str:
+    height, width = done.pixels.shape[:2]
     megapixels = picture.height * picture.width / 1e6
     figures = [
-        ("time", f"{seconds:.2f} s" if seconds >= 0.095 else f"{1000 * seconds:.0f} ms"),
-        ("per megapixel", f"{seconds / megapixels:.2f} s"),
+        ("time", f"{done.seconds:.2f} s" if done.seconds >= 0.095 else f"{1000 * done.seconds:.0f} ms"),
+        ("per megapixel", f"{done.seconds / megapixels:.2f} s"),
         ("result", f"{width} × {height}"),
     ]
-    facts: list[tuple[str, str]] = [("File", f"{picture.name}, {picture.width} × {picture.height}")]
-    facts.append(("Reader", "; ".join(picture.notes) or "pixels taken as they are"))
-    for card, step in steps:
-        facts.append(("Method", f"{card.title} ({card.name}): {card.summary}"))
-        facts.append(("Paper", card.paper))
-        facts.append(("Trained on", card.trained_on))
-        facts.append(("Weights", f"sha256 {step.weights_sha256[:16]}…" if step.weights_sha256 else ""))
-        ran = f"{step.device}, {step.dtype}" + (f", {step.tiles} tiles" if step.tiles > 1 else "")
-        facts.append(("Ran on", "; ".join((ran, *step.notes))))
+    ran = f"{done.device}, {done.dtype}" + (f", {done.tiles} tiles" if done.tiles > 1 else "")
+    facts = [
+        ("File", f"{picture.name}, {picture.width} × {picture.height}"),
+        ("Reader", "; ".join(picture.notes) or "pixels taken as they are"),
+        ("Method", f"{card.title} ({card.name}): {card.summary}"),
+        ("Paper", card.paper),
+        ("Trained on", card.trained_on),
+        ("Weights", f"sha256 {done.weights_sha256[:16]}…" if done.weights_sha256 else ""),
+        ("Ran on", "; ".join((ran, *done.notes))),
+    ]
     return html.numbers(figures) + html.facts(facts)

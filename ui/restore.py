@@ -14,26 +14,23 @@ from ui import html, text
 from ui.engine import EXAMPLES, Engine
 from ui.upload import picture_drop
 
-NO_REFINEMENT = "none"
-
 
 def build(engine: Engine) -> gr.Dropdown:
     """Lay out the tab and wire it; returns the list of methods."""
     tasks = [(TASKS[task], task) for task in TASKS if task != "refine" and registry.names(task)]
-    refiners = registry.names("refine")
+    first = engine.method_choices(tasks[0][1])
     gr.HTML(html.lede(text.RESTORE))
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
             picture = picture_drop("Your picture", elem_id="restore-picture")
             task = gr.Radio(tasks, value=tasks[0][1], label="What should happen", elem_id="restore-task")
-            method = gr.Dropdown(**engine.method_choices(tasks[0][1]), label="Method", elem_id="restore-method")
-            refine = gr.Dropdown(
-                [("no", NO_REFINEMENT), *((registry.card(name).title, name) for name in refiners)],
-                value=NO_REFINEMENT,
-                label="Refine afterwards",
-                visible=bool(refiners),
+            method = gr.Dropdown(**first, label="Method", elem_id="restore-method")
+            refine = gr.Checkbox(
+                label="Refine with PTG-RM",
+                visible=engine.refined(first["value"]) is not None,
+                elem_id="restore-refine",
             )
-            about = gr.HTML(_about(engine.card(engine.method_choices(tasks[0][1])["value"])))
+            about = gr.HTML(_about(engine.card(first["value"])))
             start = gr.Button("Restore", variant="primary", elem_id="restore-start")
         with gr.Column(scale=6, min_width=320):
             message = gr.HTML(visible=False)
@@ -67,10 +64,9 @@ def build(engine: Engine) -> gr.Dropdown:
             )
     gr.HTML(html.note(text.RESTORE_PRIVATE))
 
-    def restore(path: str | None, name: str, refiner: str, request: gr.Request) -> dict:
+    def restore(path: str | None, name: str, refined: bool, request: gr.Request) -> dict:
         try:
-            steps = [name] if refiner == NO_REFINEMENT else [name, refiner]
-            result = engine.restore_upload(path, steps, request)
+            result = engine.restore_upload(path, (engine.refined(name) if refined else None) or name, request)
         except HubError as error:
             gr.Warning(str(error))
             return {message: gr.HTML(html.alert(str(error)), visible=True)}
@@ -86,10 +82,13 @@ def build(engine: Engine) -> gr.Dropdown:
         path, wanted = example_pictures()[event.index]
         return {picture: str(path), task: wanted, method: gr.Dropdown(**engine.method_choices(wanted))}
 
+    def describe(name: str) -> tuple[str, gr.Checkbox]:
+        return _about(engine.card(name)), gr.Checkbox(visible=engine.refined(name) is not None)
+
     outputs = [message, nothing, slider, download, record]
     inputs = [picture, method, refine]
     task.input(lambda chosen: gr.Dropdown(**engine.method_choices(chosen)), task, method, api_visibility="private")
-    method.change(lambda name: _about(engine.card(name)), method, about, api_visibility="private")
+    method.change(describe, method, [about, refine], api_visibility="private")
     start.click(restore, inputs, outputs, concurrency_id="compute", concurrency_limit=1, api_visibility="private")
     examples.select(choose_example, None, [picture, task, method], api_visibility="private").then(
         restore, inputs, outputs, concurrency_id="compute", concurrency_limit=1, api_visibility="private"

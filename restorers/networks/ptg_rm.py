@@ -376,6 +376,7 @@ class PtgRm(Restorer):
         multiple = math.lcm(DOWNSCALE, base.card.size_multiple)
         self.card = replace(
             CARD,
+            task=base.card.task,  # with its base it is a whole method for what the base does
             scale=base.card.scale,
             size_multiple=multiple,
             min_size=max(CARD.min_size, base.card.min_size),

@@ -3,6 +3,7 @@
 import pytest
 
 from errors import UnknownNameError
+from restorers import registry as built_in
 from restorers.card import RestorerCard
 from restorers.registry import Registry, default
 
@@ -43,3 +44,8 @@ def test_every_built_in_method_has_a_card_that_tells_the_truth():
         assert model.card.name == entry.name
         assert count_parameters(model) == entry.parameters
         assert entry.summary.endswith(".")
+
+
+def test_every_task_has_a_recommended_method_of_its_own():
+    for task, name in built_in.RECOMMENDED.items():
+        assert built_in.card(name).task == task

@@ -162,9 +162,9 @@ def test_a_broken_picture_on_restore(engine: Engine, tmp_path: Path) -> None:
     words = tmp_path / "words.jpg"
     words.write_text("these are words")
     with pytest.raises(ImageError, match="not a picture"):
-        engine.restore_upload(str(words), ["dark_channel"])
+        engine.restore_upload(str(words), "dark_channel")
     with pytest.raises(ImageError, match="no picture yet"):
-        engine.restore_upload(None, ["dark_channel"])
+        engine.restore_upload(None, "dark_channel")
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../models/x", "assets/weights", "./a/b", "a/b/c", "nothing", "~/x"])

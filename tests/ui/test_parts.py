@@ -123,3 +123,17 @@ def test_small_inputs_lie_exactly_under_their_enlargement() -> None:
 
 def test_app_is_short() -> None:
     assert len((ROOT / "app.py").read_text().splitlines()) < 100
+
+
+def test_a_refined_method_is_a_tick_on_its_base_and_a_method_of_its_own_in_a_ranking(engine, monkeypatch) -> None:
+    from dataclasses import replace
+
+    from restorers import registry
+
+    base = registry.card("lime")
+    both = [base, replace(base, name="lime+ptg_rm", title="LIME + PTG-RM")]
+    monkeypatch.setattr(registry, "cards", lambda task=None: [c for c in both if task in (None, c.task)])
+    monkeypatch.setattr(registry, "names", lambda task=None: [c.name for c in both])
+    assert [name for _, name in engine.method_choices("lowlight")["choices"]] == ["lime"]
+    assert engine.refined("lime") == "lime+ptg_rm" and engine.refined("dark_channel") is None
+    assert ("LIME + PTG-RM · brighten the dark", "lime+ptg_rm") in engine.ranking_choices()
