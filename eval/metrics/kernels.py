@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eval.metrics.compiled import FUSED, SUM, compiled
+from compiled import FUSED, SUM, compiled
 
 _CHUNK = 2048  # samples of a row that are taken down the picture together: twelve such rows of four maps fit in L2
 _PIECE = 16384  # samples of 8 bits whose squared differences fit into 31 bits

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eval.metrics.compiled import SUM, compiled
+from compiled import SUM, compiled
 
 _RADIUS = 3
 _TAPS = 2 * _RADIUS + 1

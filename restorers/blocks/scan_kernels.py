@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
+
+from compiled import SUM, compiled
 
 KEEP = 64
 """Steps between the states that the forward pass keeps for the backward pass."""
-
-_OPTIONS = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}, "cache": True, "error_model": "numpy"}
 
 
 @intrinsic
@@ -45,11 +45,7 @@ def _fade(x):  # noqa: ANN001, ANN202
 
 @overload(_fade)
 def _fade_overload(x):  # noqa: ANN001, ANN202
-    return {types.float64: _fade_double, types.float32: _fade_single}.get(x)
-
-
-def _fade_double(x):  # noqa: ANN001, ANN202
-    return math.exp(x)
+    return {types.float64: _fade, types.float32: _fade_single}.get(x)
 
 
 def _fade_single(x):  # noqa: ANN001, ANN202
@@ -74,11 +70,7 @@ def _log_one_plus(x):  # noqa: ANN001, ANN202
 
 @overload(_log_one_plus)
 def _log_one_plus_overload(x):  # noqa: ANN001, ANN202
-    return {types.float64: _log_one_plus_double, types.float32: _log_one_plus_single}.get(x)
-
-
-def _log_one_plus_double(x):  # noqa: ANN001, ANN202
-    return math.log1p(x)
+    return {types.float64: _log_one_plus, types.float32: _log_one_plus_single}.get(x)
 
 
 def _log_one_plus_single(x):  # noqa: ANN001, ANN202
@@ -95,7 +87,7 @@ def _log_one_plus_single(x):  # noqa: ANN001, ANN202
     return p * r
 
 
-@njit(inline="always", **_OPTIONS)
+@compiled(SUM, inline=True)
 def _advance(u, delta, a, b, c, s, moved, total, y, count):  # noqa: ANN001, ANN202
     """Carry the states ``s`` through one stretch and write its outputs."""
     states, width = a.shape
@@ -113,7 +105,7 @@ def _advance(u, delta, a, b, c, s, moved, total, y, count):  # noqa: ANN001, ANN
             y[t, j] = total[j]
 
 
-@njit(inline="always", **_OPTIONS)
+@compiled(SUM, inline=True)
 def _retreat(u, delta, a, b, c, dy, count, ds, history, fades, sum_u, sum_delta, du, ddelta, da, db, dc):  # noqa: ANN001, ANN202
     """Gradients of one stretch from those of its outputs and of the states after it.
 
@@ -152,7 +144,7 @@ def _retreat(u, delta, a, b, c, dy, count, ds, history, fades, sum_u, sum_delta,
             ddelta[t, j] = sum_delta[j]
 
 
-@njit(**_OPTIONS)
+@compiled(SUM)
 def forward(u, delta, a, b, c, y, kept, last):  # noqa: ANN001, ANN201
     """One sequence, one block of channels; arrays (length, width), (state, width), (length, state).
 
@@ -170,7 +162,7 @@ def forward(u, delta, a, b, c, y, kept, last):  # noqa: ANN001, ANN201
     last[:] = s
 
 
-@njit(**_OPTIONS)
+@compiled(SUM)
 def backward(u, delta, a, b, c, kept, dy, du, ddelta, da, db, dc):  # noqa: ANN001, ANN201
     """Gradients of one sequence and block; ``da``, ``db``, ``dc`` are this task's own, to be summed afterwards."""
     length, width = u.shape
@@ -190,7 +182,7 @@ def backward(u, delta, a, b, c, kept, dy, du, ddelta, da, db, dc):  # noqa: ANN0
         )  # fmt: skip
 
 
-@njit(inline="always", **_OPTIONS)
+@compiled(SUM, inline=True)
 def _place(direction, t, height, length):  # noqa: ANN001, ANN202
     """Number of the pixel at step t: rows forward, columns forward, rows backward, columns backward."""
     if direction >= 2:
@@ -200,7 +192,7 @@ def _place(direction, t, height, length):  # noqa: ANN001, ANN202
     return t
 
 
-@njit(inline="always", **_OPTIONS)
+@compiled(SUM, inline=True)
 def _gather(x, parameters, to_steps, bias, places, count, u, delta, slope, b, c):  # noqa: ANN001, ANN202
     """Inputs, step sizes ``softplus(to_steps . steps + bias)`` with their slope, and weights of one stretch."""
     rank, width = to_steps.shape
@@ -225,7 +217,7 @@ def _gather(x, parameters, to_steps, bias, places, count, u, delta, slope, b, c)
             delta[t, j] = max(z, zero) + _log_one_plus(e)
 
 
-@njit(**_OPTIONS)
+@compiled(SUM)
 def forward_picture(x, parameters, to_steps, bias, a, height, y, kept):  # noqa: ANN001, ANN201
     """One picture, one block of channels, all directions, whose outputs add up.
 
@@ -262,7 +254,7 @@ def forward_picture(x, parameters, to_steps, bias, a, height, y, kept):  # noqa:
                     y[p, j] += outputs[t, j]
 
 
-@njit(**_OPTIONS)
+@compiled(SUM)
 def backward_picture(  # noqa: ANN201
     x, parameters, to_steps, bias, a, height, kept, dy, dx, dparameters, dto_steps, dbias, da  # noqa: ANN001
 ):  # fmt: skip

@@ -13,10 +13,15 @@ SUM = {"contract", "reassoc", "nsz"}
 """The additions of one sum may be reordered too, which is what lets it be vectorised."""
 
 
-def compiled(fastmath: bool | set[str] = False) -> Callable[[Callable], Callable]:
-    """Decorator of a compiled loop; exact floating-point order unless ``fastmath`` allows otherwise."""
+def compiled(fastmath: bool | set[str] = False, *, inline: bool = False) -> Callable[[Callable], Callable]:
+    """Decorator of a compiled loop.
+
+    Args:
+        fastmath: What may be done to the order of floating-point operations; nothing unless said.
+        inline: Copy the function into its callers before they are compiled.
+    """
     # error_model="numpy": Python's check for division by zero would keep loops from being vectorised.
-    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
+    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath, "inline": "always" if inline else "never"}
 
     def decorate(function: Callable) -> Callable:
         try:
