@@ -112,15 +112,14 @@ class CrlSrTask(Task):
         crop = crop[:, ::-1] if rng.random() < 0.5 else crop
         high = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1).float() / 255
         low = blind_sr.draw(high[None], scale, rng, dict(options["mix"]))[0]
-        return {"low": low, "high": high, "number": torch.tensor(index)}
+        return {"low": low, "high": high}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.forward`."""
         low, high = batch["low"], batch["high"]
         embedding, restored = self.model.parts(low)
         losses = {"l1": (restored.float() - high).abs().mean()}
-        step = int(batch["number"][0]) // self.recipe.batch
-        if step < self.after or step % self.every:
+        if self.step < self.after or self.step % self.every:
             absent = {key: torch.zeros(()) for key in _TERMS[1:] if self.weights[key]}
             return {"loss": self.weights["l1"] * losses["l1"], **losses, **absent}
         if self.weights["bidirectional"]:

@@ -26,8 +26,8 @@ class DehazeTask(Task):
 
     The recipe's tables:
 
-    - ``data``: ``crop`` in pixels, ``sources``: name (``nyu``, ``photographs``, ``folders``) to its options with a
-      ``share`` of the samples; ``growth``, see ``training/growth.py``.
+    - ``data``: ``crop`` in pixels, ``sources``: name (``nyu``, ``photographs``, ``folders``, ``sets``) to its
+      options with a ``share`` of the samples; ``growth``, see ``training/growth.py``.
     - ``loss``: weights ``l1``, ``contrastive``, ``spectrum``; for the contrastive term ``features`` (``vgg19``,
       ``squeezenet``, ``clip``), ``negatives``, ``positives_only``, ``floor``, and ``after``, the step from which it is
       added.
@@ -74,19 +74,18 @@ class DehazeTask(Task):
         shares = np.array(self.shares) / sum(self.shares)
         source = self.sources[int(rng.choice(len(self.sources), p=shares))]
         hazy, clear = source.draw(int(self.recipe.data["crop"]), rng)
-        return {"hazy": hazy, "clear": clear, "number": torch.tensor(index)}
+        return {"hazy": hazy, "clear": clear}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.forward`."""
         hazy, clear = batch["hazy"], batch["clear"]
-        step = int(batch["number"][0]) // self.recipe.batch
-        self.growth.at(step)
+        self.growth.at(self.step)
         restored = self.model.enhance(hazy)
         restored = restored.float()
         losses = {"l1": (restored - clear).abs().mean()}
         if self.weights["spectrum"]:
             losses["spectrum"] = spectrum_distance(restored, clear)
-        if self._contrastive and step < int(self.recipe.loss.get("after", 0)):
+        if self._contrastive and self.step < int(self.recipe.loss.get("after", 0)):
             losses["contrastive"] = restored.new_zeros(())
         elif self._contrastive:
             losses["contrastive"] = self._contrastive[0].to(restored.device)(restored, clear, hazy)

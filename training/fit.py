@@ -212,6 +212,7 @@ class Run:
             group["lr"] = rate
         # Whatever draws inside the network (dropout, negatives) is a function of the step as well.
         torch.manual_seed((self.recipe.seed << 32) + self.step)
+        self.task.step = self.step
         self.network.train()
         with self.accelerator.autocast():
             losses = self.network(batch)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -46,13 +45,14 @@ class Task(nn.Module):
         recipe: What to do.
         model: The restorer that is trained, validated and kept.
         protocol: By which a run is evaluated before it is published.
+        step: Number of the step that is taken, from 0; the loop sets it.
     """
 
-    protocol: ClassVar[str] = DEFAULT
+    protocol: str = DEFAULT
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        self.recipe = recipe
+        self.recipe, self.step = recipe, 0
         options = dict(recipe.network)
         self.model: Restorer = architecture(options.pop("architecture")).load()(**options)
 
