@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 import gradio as gr
 
 from errors import HubError
+from eval.metrics.registry import spec
 from restorers import registry
-from restorers.card import TASKS, RestorerCard
+from restorers.card import TASKS, Figure, RestorerCard
 from ui import html, text
 from ui.engine import Engine
 
@@ -59,9 +61,6 @@ def cards(engine: Engine) -> str:
 
 def card(facts: RestorerCard) -> str:
     """One method as HTML."""
-    figures = "; ".join(
-        f"{figure.metric.upper()} {figure.value:g} on {figure.dataset} ({figure.protocol})" for figure in facts.figures
-    )
     size = f"{facts.parameters / 1e6:.2f} M" if facts.parameters >= 1e5 else f"{facts.parameters:,}"
     known = html.facts(
         [
@@ -69,7 +68,7 @@ def card(facts: RestorerCard) -> str:
             ("Licence", facts.licence),
             ("Parameters", size if facts.parameters else "none to learn"),
             ("Trained on", facts.trained_on),
-            ("Measured", figures),
+            ("Measured", _measured(facts.figures)),
             ("Sizes", _sizes(facts)),
             ("Weights", f"{facts.weights}, sha256 {facts.weights_sha256[:16]}…" if facts.weights_sha256 else ""),
         ]
@@ -78,6 +77,17 @@ def card(facts: RestorerCard) -> str:
     return (
         f'<article class="card"><div><h3>{escape(facts.title)}</h3><span class="name">{escape(facts.name)}</span></div>'
         f"<div>{_badges(facts)}</div><p>{escape(facts.summary)}</p>{known}{paper}</article>"
+    )
+
+
+def _measured(figures: Sequence[Figure]) -> str:
+    """Figures in words, those of one set and protocol together."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for figure in figures:
+        value = f"{figure.metric.upper()} {figure.value:.{spec(figure.metric).decimals}f}"
+        together.setdefault((figure.dataset, figure.protocol), []).append(value)
+    return "; ".join(
+        f"{', '.join(values)} on {dataset} ({protocol})" for (dataset, protocol), values in together.items()
     )
 
 

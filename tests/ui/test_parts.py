@@ -137,3 +137,12 @@ def test_a_refined_method_is_a_tick_on_its_base_and_a_method_of_its_own_in_a_ran
     assert [name for _, name in engine.method_choices("lowlight")["choices"]] == ["lime"]
     assert engine.refined("lime") == "lime+ptg_rm" and engine.refined("dark_channel") is None
     assert ("LIME + PTG-RM · brighten the dark", "lime+ptg_rm") in engine.ranking_choices()
+
+
+def test_figures_of_one_set_stand_together_with_their_decimals() -> None:
+    from restorers.card import Figure
+    from ui.models import _measured
+
+    figures = [Figure("rooms", "dehaze-rgb", "psnr", 18.47251), Figure("rooms", "dehaze-rgb", "ssim", 0.61274)]
+    figures.append(Figure("streets", "sr-y4", "psnr", 30.0))
+    assert _measured(figures) == "PSNR 18.47, SSIM 0.6127 on rooms (dehaze-rgb); PSNR 30.00 on streets (sr-y4)"
