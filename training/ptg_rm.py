@@ -47,6 +47,8 @@ class PtgRmTask(Task):
                 raise UnknownNameError("loss option", key, _OPTIONS)
         if recipe.loss.get("kind", "l1") not in KINDS:
             raise UnknownNameError("pixel loss", str(recipe.loss["kind"]), KINDS)
+        if recipe.data.get("source", "exposures") == "exposures":
+            self.protocol = "lowlight-rgb"
         self._source: Source | None = None
 
     def prepare(self, root: Path, cache: Path) -> None:

@@ -84,6 +84,7 @@ class SclLleTask(Task):
     """
 
     model: SclLle
+    protocol = "lowlight-rgb"
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
