@@ -1,6 +1,6 @@
 """Draw a run's losses and its validation for a method's page.
 
-python scripts/training_curve.py runs/scl_lle --losses brightness gram --output docs/images/scl_lle_training.png
+python scripts/training_curve.py runs/haze_clip --losses haze pairs order dense --figures spearman auroc_haze auroc_rain
 """
 
 from __future__ import annotations
@@ -9,19 +9,22 @@ import argparse
 import csv
 from pathlib import Path
 
+NAMES = {"psnr": "PSNR of the held-out pairs, dB", "spearman": "map: Spearman, patches"}
+
 
 def table(path: Path) -> dict[str, list[float]]:
-    """Columns of a run's log by name."""
+    """Columns of a run's log by name; what was not logged yet is NaN."""
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    return {key: [float(row[key]) for row in rows] for key in rows[0]}
+    return {key: [float(row[key] or "nan") for row in rows] for key in rows[0]}
 
 
 def main() -> None:
     """Read the run's two logs and draw them side by side."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="folder of a run, with train.csv and validation.csv")
-    parser.add_argument("--losses", nargs="+", default=["loss"], help="columns of train.csv")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a run, with validation.csv and train.csv or loss.csv")
+    parser.add_argument("--losses", nargs="+", default=["loss"], help="columns of the training log")
+    parser.add_argument("--figures", nargs="+", default=["psnr"], help="columns of validation.csv")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     import matplotlib
@@ -29,18 +32,21 @@ def main() -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    train, validation = table(arguments.run / "train.csv"), table(arguments.run / "validation.csv")
+    log = arguments.run / "train.csv"
+    train = table(log if log.exists() else arguments.run / "loss.csv")
+    validation = table(arguments.run / "validation.csv")
     sheet, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for key in arguments.losses:
-        left.plot(train["step"], train[key], label=key)
+        left.plot(train["step"], train[key], label=key, linewidth=1)
     left.set(xlabel="step", ylabel="losses, before their weights", ylim=(0, None))
-    left.legend(frameon=False)
-    right.plot(validation["step"], validation["psnr"], marker="o", label="restored")
-    right.axhline(validation["input_psnr"][0], color="grey", linestyle=":", label="input")
-    right.set(xlabel="step", ylabel="PSNR of the held-out pairs, dB")
-    right.legend(frameon=False)
+    for key in arguments.figures:
+        right.plot(validation["step"], validation[key], marker=".", label=NAMES.get(key, key.replace("_", ": ")))
+    if arguments.figures == ["psnr"]:
+        right.axhline(validation["input_psnr"][0], color="grey", linestyle=":", label="input")
+    right.set(xlabel="step", ylabel="pictures never trained on")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     sheet.savefig(arguments.output, dpi=110)
 
