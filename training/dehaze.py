@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from errors import UnknownNameError
+from restorers import registry
 from training.growth import Growth
 from training.hazy_pairs import Source, open_source
 from training.losses.contrastive import ContrastiveRegularisation
 from training.losses.features import create_features
 from training.losses.frequency import spectrum_distance
 from training.recipe import Recipe
+from training.settle import settle
 from training.task import Pair, Task
 
 _LOSSES = ("l1", "contrastive", "spectrum", "features", "negatives", "positives_only", "floor", "after")
@@ -27,7 +29,9 @@ class DehazeTask(Task):
     The recipe's tables:
 
     - ``data``: ``crop`` in pixels, ``sources``: name (``nyu``, ``photographs``, ``folders``, ``sets``) to its
-      options with a ``share`` of the samples; ``growth``, see ``training/growth.py``.
+      options with a ``share`` of the samples; ``growth``, see ``training/growth.py``; ``start``, the registered
+      method whose weights the network starts from, or ``settle``, the number of crops by which AECR-Net's start
+      weights are scaled (``training/settle.py``).
     - ``loss``: weights ``l1``, ``contrastive``, ``spectrum``; for the contrastive term ``features`` (``vgg19``,
       ``squeezenet``, ``clip``), ``negatives``, ``positives_only``, ``floor``, and ``after``, the step from which it is
       added.
@@ -47,7 +51,10 @@ class DehazeTask(Task):
         self._contrastive: list[ContrastiveRegularisation] = []  # in a list: frozen networks are no submodules
 
     def prepare(self, root: Path, cache: Path) -> None:
-        """See :meth:`Task.prepare`."""
+        """See :meth:`Task.prepare`; also loads the weights that the network starts from."""
+        start = self.recipe.data.get("start")
+        if start:
+            self.model.load_state_dict(registry.create(str(start)).state_dict())
         options = self.recipe.data["sources"]
         wanted = dict(self.recipe.validation)
         judge = wanted.pop("source", next(iter(options)))
@@ -57,6 +64,9 @@ class DehazeTask(Task):
             self.sources.append(opened[name])
             self.shares.append(float(table.get("share", 1.0)))
         self._validation = opened.get(judge) or open_source(judge, root, cache, {}, wanted)
+        if self.recipe.data.get("settle"):
+            crops = [self.sample(index)["hazy"] for index in range(int(self.recipe.data["settle"]))]
+            settle(self.model, torch.stack(crops))
         if self.weights["contrastive"]:
             loss = self.recipe.loss
             self._contrastive = [
@@ -73,7 +83,8 @@ class DehazeTask(Task):
         rng = np.random.default_rng((self.recipe.seed, index))
         shares = np.array(self.shares) / sum(self.shares)
         source = self.sources[int(rng.choice(len(self.sources), p=shares))]
-        hazy, clear = source.draw(int(self.recipe.data["crop"]), rng)
+        done = min(index / (self.recipe.steps * self.recipe.batch), 1.0)
+        hazy, clear = source.draw(int(self.recipe.data["crop"]), rng, done)
         return {"hazy": hazy, "clear": clear}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -103,8 +103,8 @@ class Source(ABC):
     """Where samples come from."""
 
     @abstractmethod
-    def draw(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """A hazy and a clear crop (3, crop, crop), turned and mirrored at random."""
+    def draw(self, crop: int, rng: np.random.Generator, done: float = 0.0) -> tuple[Tensor, Tensor]:
+        """A hazy and a clear crop (3, crop, crop), turned and mirrored at random, ``done`` in [0, 1] of the run."""
 
     @abstractmethod
     def pairs(self, *, full: bool) -> list[Pair]:
@@ -122,7 +122,8 @@ class Scenes(Source):
         validation: Options of the recipe's validation: ``haze`` (a table, or absent for the SOTS recipe), ``scenes``
             and ``betas`` of the quick selection.
         turns: Whether pictures may be turned by quarter turns; haze outdoors has an up and a down.
-        zoom: Pictures are reduced by up to this factor before they are cropped, so that a crop sees more of the scene.
+        zoom: Pictures are reduced by up to this factor before they are cropped, so that a crop sees more of the scene;
+            the factor at the start of the run and at its end, linear between them.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class Scenes(Source):
         validation: Mapping[str, Any],
         *,
         turns: bool = True,
-        zoom: float = 1.0,
+        zoom: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         self.kind, self.haze_range, self.turns, self.zoom = kind, haze_range, turns, zoom
         self.options = dict(validation)
@@ -143,15 +144,16 @@ class Scenes(Source):
         if not len(self.training[0]):
             raise SetError(f"There are no training pictures for {kind!r} below {root}; check --data.")
 
-    def draw(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, crop: int, rng: np.random.Generator, done: float = 0.0) -> tuple[Tensor, Tensor]:
         """See :meth:`Source.draw`."""
         pictures, depths = self.training
         index = int(rng.integers(len(pictures)))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         picture = pictures[index]
-        if self.zoom > 1:
+        zoom = self.zoom[0] + (self.zoom[1] - self.zoom[0]) * done
+        if zoom > 1:
             short = min(picture.shape[:2])
-            picture = data.reduce_picture(picture, max(crop, round(short / rng.uniform(1.0, self.zoom))))
+            picture = data.reduce_picture(picture, max(crop, round(short / rng.uniform(1.0, zoom))))
         depth = _depth(depths, index, picture.shape[:2], rng)
         top = int(rng.integers(max(picture.shape[0] - crop, 0) + 1))
         left = int(rng.integers(max(picture.shape[1] - crop, 0) + 1))
@@ -199,7 +201,7 @@ class PairedPictures(Source):
         if not self.training:
             raise SetError(f"No pictures of {what} pair up by name; rename them.")
 
-    def draw(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, crop: int, rng: np.random.Generator, done: float = 0.0) -> tuple[Tensor, Tensor]:
         """See :meth:`Source.draw`."""
         hazy, clear = _read_pair(self.training[int(rng.integers(len(self.training)))])
         top = int(rng.integers(max(hazy.shape[-2] - crop, 0) + 1))
@@ -270,7 +272,8 @@ def open_source(
         return _PAIRED[name](root, options)
     if name in _PACKERS:
         turns = bool(options.get("turns", name == "nyu"))
-        zoom = float(options.get("zoom", 1.0))
+        zoom = options.get("zoom", 1.0)
+        zoom = tuple(map(float, zoom)) if isinstance(zoom, Sequence) else (float(zoom), float(zoom))
         return Scenes(name, root, cache, HazeRange.of(options.get("haze", {})), validation, turns=turns, zoom=zoom)
     raise UnknownNameError("data source", name, [*_PACKERS, *_PAIRED])
 

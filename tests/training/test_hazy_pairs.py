@@ -77,6 +77,32 @@ def test_crops_stay_aligned(data, cache):
         torch.testing.assert_close(hazy, clear, atol=1e-6, rtol=0)
 
 
+def test_zoom_goes_from_its_first_value_to_its_last(data, cache):
+    """A picture of 72 pixels reduced by up to three and cropped to 24 shows most of itself; at the end nothing is."""
+
+    def crops(zoom, done):
+        source = open_source("nyu", data, cache, {"zoom": zoom, "haze": {"beta": [0.0, 0.0]}}, {})
+        return torch.stack([source.draw(24, np.random.default_rng(seed), done)[1] for seed in range(8)])
+
+    assert torch.equal(crops([3.0, 1.0], 1.0), crops(1.0, 0.0))
+    assert torch.equal(crops([3.0, 1.0], 0.5), crops(2.0, 0.5))
+    assert not torch.equal(crops([3.0, 1.0], 0.0), crops([3.0, 1.0], 0.5))
+
+
+def test_a_recipe_may_start_from_a_registered_method(data, cache, monkeypatch):
+    wanted = DehazeTask(Recipe(**toy_data.recipe(loss={"l1": 1.0}))).model
+    with torch.no_grad():
+        wanted.up3.bias.fill_(0.25)
+    asked = []
+    monkeypatch.setattr("training.dehaze.registry.create", lambda name: asked.append(name) or wanted)
+    recipe = toy_data.recipe(loss={"l1": 1.0})
+    recipe["data"] = {**recipe["data"], "start": "aecr_net"}
+    task = DehazeTask(Recipe(**recipe))
+    task.prepare(data, cache)
+    assert asked == ["aecr_net"]
+    assert torch.equal(task.model.up3.bias, torch.full((3,), 0.25))
+
+
 def test_validation_is_the_sots_recipe_on_held_out_scenes(task):
     pairs = task.validation(full=True)
     assert len(pairs) == 2 * len(haze.SOTS_BETAS)
