@@ -4,10 +4,10 @@ Score: ``softmax(logit_scale * cos)`` over the positive and the negative end of 
 (Wang, Chan, Loy, AAAI 2023). Map: the same per place, by two routes that can be fused.
 
 * dense: patch features of a single pass (``priors.dense``) on grids that follow the picture's shape;
-* tiles: overlapping crops, each through the whole tower; slow, but works with any image tower.
+* tiles: overlapping crops of two sizes, each through the whole tower; slow, but works with any image tower.
 
-Where a model has patch features the map is theirs alone by default: fused with tiles it ranked places worse and was
-off by more on scenes never seen (docs/haze_estimation.md). Maps are averaged as logits, enlarged bilinearly, and given
+Where a model has patch features the map is theirs alone by default: fused with tiles it ranks places a little better
+and takes six times as long (docs/haze_estimation.md). Maps are averaged as logits, enlarged bilinearly, and given
 the picture's edges by a guided filter. Encoding the picture is the expensive part and knows nothing of the words, so
 it happens once (``EncodedPicture``).
 """
@@ -39,11 +39,11 @@ MAXIMUM_SIDE = 1024
 GRID_SCALES = (2 / 3, 1.0, 4 / 3)
 """Grids of the automatic dense route, as multiples of the model's native one."""
 
-TILE_FRACTION = 0.5
-"""Side of a tile as a share of the picture's short side."""
+TILE_FRACTIONS = (0.35, 0.5)
+"""Sides of the tile route's crops as shares of the picture's short side."""
 
-TILE_WEIGHT = 1.0
-"""Share of the tile map beside each dense grid's 1, when both are asked for."""
+TILE_SHARE = 0.5
+"""Share of the tiles in the map when both routes are asked for."""
 
 _EDGE_EPSILON = 1e-3
 
@@ -54,13 +54,11 @@ class PlaceFeatures:
 
     Attributes:
         features: (D,h,w) normalised.
-        weight: share in the fused map.
         margins: where the first row's and the first column's centre lie, as shares of height and width; None is half
             a cell. Tiles overlap, so their centres stay farther from the border.
     """
 
     features: Tensor
-    weight: float = 1.0
     margins: tuple[float, float] | None = None
 
 
@@ -102,11 +100,14 @@ class EncodedPicture:
         positive, negative = end_features(self.prior, prompts)
         direction = self.prior.logit_scale * (positive - negative)
         finest = max((p.features.shape[-2:] for p in self.places), key=lambda s: s[0] * s[1])
-        total = np.zeros(finest, np.float32)
+        dense, tiles = [], []
         for place in self.places:
             logits = torch.einsum("dhw,d->hw", place.features, direction).cpu().numpy()
-            total += place.weight * _enlarge(logits, finest, place.margins)
-        total /= sum(place.weight for place in self.places)
+            (dense if place.margins is None else tiles).append(_enlarge(logits, finest, place.margins))
+        total = np.mean(dense or tiles, axis=0)
+        if dense and tiles:
+            # A tile is judged as a whole picture is, hazy or not: of its logits only the order among tiles counts.
+            total += TILE_SHARE * (_like(np.mean(tiles, axis=0), total) - total)
         return 1 / (1 + np.exp(-total))
 
     def map(self, prompts: PromptSet, *, refine: bool = True) -> np.ndarray:
@@ -212,7 +213,7 @@ def _places(prior: ClipPrior, batch: Tensor, grid: str | int, route: str) -> tup
         prior.require_patches()
         places += [PlaceFeatures(prior.encode_patches(batch, g)[0]) for g in _grids(prior, batch, grid)]
     if route != "dense":
-        places.append(tile_features(prior, batch, weight=TILE_WEIGHT if dense_route else 1.0))
+        places += [tile_features(prior, batch, fraction=fraction) for fraction in TILE_FRACTIONS]
     return tuple(places)
 
 
@@ -230,7 +231,7 @@ def _grids(prior: ClipPrior, batch: Tensor, grid: str | int) -> list[tuple[int, 
 
 
 def tile_features(
-    prior: ClipPrior, batch: Tensor, *, fraction: float = TILE_FRACTION, batch_size: int = 16, weight: float = 1.0
+    prior: ClipPrior, batch: Tensor, *, fraction: float = TILE_FRACTIONS[0], batch_size: int = 16
 ) -> PlaceFeatures:
     """Features of overlapping square crops, stride half a crop.
 
@@ -239,7 +240,6 @@ def tile_features(
         batch: (1,3,H,W) in [0,1].
         fraction: side of a crop as a share of the short side.
         batch_size: crops that go through the tower together.
-        weight: share in a fused map.
 
     Returns:
         One feature per crop, in reading order.
@@ -251,7 +251,7 @@ def tile_features(
     crops = [batch[0, :, top : top + side, left : left + side] for top in tops for left in lefts]
     features = [prior.encode_image(torch.stack(crops[i : i + batch_size])) for i in range(0, len(crops), batch_size)]
     grid = torch.cat(features).T.unflatten(1, (len(tops), len(lefts)))
-    return PlaceFeatures(grid, weight, (side / 2 / height, side / 2 / width))
+    return PlaceFeatures(grid, (side / 2 / height, side / 2 / width))
 
 
 def _starts(length: int, side: int, stride: int) -> list[int]:
@@ -268,6 +268,11 @@ def reduce_batch(batch: Tensor) -> Tensor:
         return batch
     size = (max(16, round(height * scale)), max(16, round(width * scale)))
     return torch.nn.functional.interpolate(batch, size, mode="area")
+
+
+def _like(values: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Values moved and scaled to the mean and the deviation of others."""
+    return other.mean() + (values - values.mean()) * (other.std() / max(float(values.std()), 1e-6))
 
 
 def _enlarge(values: np.ndarray, size: tuple[int, int], margins: tuple[float, float] | None = None) -> np.ndarray:

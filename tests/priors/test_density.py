@@ -60,16 +60,26 @@ def test_dense_map_is_the_softmax_at_every_patch(prior):
 
 
 def test_routes_are_fused_as_logits(prior):
-    shot = picture(40, 40)
-    logit = lambda p: np.log(p / (1 - p))  # noqa: E731
-    dense = encode_picture(prior, shot, route="dense", grid=4).coarse_map(HAZE)
-    both = encode_picture(prior, shot, route="both", grid=4)
-    tiles = next(p for p in both.places if p.margins)
-    alone = density.EncodedPicture(prior, both.feature, (PlaceFeatures(both.places[0].features), tiles), both.guide)
+    """The tiles' logits, at the dense ones' mean and deviation, count for their share."""
+    encoded = encode_picture(prior, picture(40, 40), route="both", grid=4)
     direction = prior.logit_scale * (end_features(prior, HAZE)[0] - end_features(prior, HAZE)[1])
-    placed = density._enlarge(torch.einsum("dhw,d->hw", tiles.features, direction).numpy(), dense.shape, tiles.margins)
-    expected = (logit(dense) + density.TILE_WEIGHT * placed) / (1 + density.TILE_WEIGHT)
-    np.testing.assert_allclose(logit(alone.coarse_map(HAZE)), expected, atol=1e-4)
+    size = max(place.features.shape[1:] for place in encoded.places)
+    dense, *tiles = (
+        density._enlarge(torch.einsum("dhw,d->hw", place.features, direction).numpy(), size, place.margins)
+        for place in encoded.places
+    )
+    tiles = np.mean(tiles, axis=0)
+    ordered = dense.mean() + (tiles - tiles.mean()) / tiles.std() * dense.std()
+    expected = (1 - density.TILE_SHARE) * dense + density.TILE_SHARE * ordered
+    fused = encoded.coarse_map(HAZE)
+    np.testing.assert_allclose(np.log(fused / (1 - fused)), expected, atol=1e-4)
+
+
+def test_alike_is_in_mean_and_deviation_only():
+    values = np.array([[1.0, 2.0], [3.0, 6.0]])
+    found = density._like(values, np.array([[0.0, 2.0]]))
+    np.testing.assert_allclose(found, 1 + (values - 3) / values.std())
+    np.testing.assert_allclose(density._like(np.full((2, 2), 5.0), np.array([[0.0, 2.0]])), 1.0)
 
 
 def test_tiles_are_crops_through_the_whole_tower(prior):
