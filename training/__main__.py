@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     _data_options(evaluate)
-    evaluate.add_argument("--limit", type=int, metavar="N", help="only N pairs, evenly spread")
+    evaluate.add_argument("--limit", type=int, metavar="N", help="only N pairs, drawn from all, always the same")
     evaluate.set_defaults(execute=_evaluate)
 
     publish = commands.add_parser(

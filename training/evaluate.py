@@ -13,7 +13,7 @@ from errors import SetError
 from restorers.base import flush_denormals, load_weights
 from training.recipe import check_manifest, file_sha256, load_recipe
 from training.task import create_task
-from training.validate import validate
+from training.validate import some, validate
 
 
 def evaluate(run: Path, root: Path, cache: Path, *, device: str = "auto", limit: int | None = None) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def evaluate(run: Path, root: Path, cache: Path, *, device: str = "auto", limit:
         root: Folder of the data.
         cache: Folder of packed data.
         device: ``auto``, ``cpu`` or ``cuda``.
-        limit: At most so many pairs, evenly spread over all.
+        limit: At most so many pairs, drawn from all.
 
     Returns:
         Means, with what they were measured on.
@@ -40,8 +40,8 @@ def evaluate(run: Path, root: Path, cache: Path, *, device: str = "auto", limit:
     where = torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
     model = task.model.to(where).eval()
     pairs = list(task.validation(full=True))
-    if limit is not None and limit < len(pairs):
-        pairs = [pairs[i * len(pairs) // limit] for i in range(limit)]
+    if limit is not None:
+        pairs = some(pairs, limit)
     if not pairs:
         raise SetError("There are no validation pairs; check the recipe's validation and --data.")
     rows = [{"image": pair.name, **validate(model, pair, where, task.protocol)} for pair in pairs]

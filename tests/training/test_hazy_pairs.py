@@ -18,6 +18,7 @@ from training.degradations import haze
 from training.dehaze import DehazeTask
 from training.hazy_pairs import Folders, HazeRange, Scenes, Sets, open_source
 from training.recipe import Recipe
+from training.validate import some
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,15 @@ def test_the_quick_selection_spreads_over_haze_levels(data, cache):
     assert sorted({float(pair.name.rsplit("-", 1)[1]) for pair in pairs}) == sorted(haze.SOTS_BETAS)
 
 
+def test_some_of_the_pairs_meet_every_haze_level(task):
+    """Ten levels follow each other: every tenth pair would always be the same level."""
+    pairs = list(task.validation(full=True)) * 25
+    chosen = some(pairs, 50)
+    assert chosen == some(pairs, 50) and len(chosen) == 50
+    assert len({pair.name.rsplit("-", 1)[1] for pair in chosen}) == len(haze.SOTS_BETAS)
+    assert some(pairs, 1000) == pairs
+
+
 def test_uneven_validation_repeats_itself(data, cache):
     options = {"haze": {"beta": [0.8, 1.4], "patchy": 1.0, "noise": 2.0, "jpeg": 1.0, "tint": 0.04}, "draws": 2}
     first, second = (Scenes("nyu", data, cache, HazeRange(), options).pairs(full=True) for _ in range(2))
@@ -198,6 +208,7 @@ from errors import HubError
 from tests.training import toy_data
 from training.dehaze import DehazeTask
 from training.recipe import Recipe
+from training.validate import some
 for training, validation in zip(sys.argv[1::2], sys.argv[2::2]):
     data = {"crop": 32, "sources": {"sets": {"training": training, "validation": validation}}}
     task = DehazeTask(Recipe(**toy_data.recipe(loss={"l1": 1.0}, data=data, validation={}, manifest={})))
