@@ -39,6 +39,7 @@ class HazeRange:
     Attributes:
         beta: Scattering coefficient on depth divided by the scene's largest, uniform.
         airlight: Brightness of the airlight, uniform.
+        white: Share of pictures whose airlight is 1, as in SOTS-indoor.
         tint: How far the airlight's channels may lie apart.
         patchy: Share of pictures whose haze is uneven.
         near: Haze in front of everything, as depth added to all of it, up to this; in a third of the pictures.
@@ -48,6 +49,7 @@ class HazeRange:
 
     beta: tuple[float, float] = (0.6, 1.8)
     airlight: tuple[float, float] = (0.7, 1.0)
+    white: float = 0.0
     tint: float = 0.0
     patchy: float = 0.0
     near: float = 0.0
@@ -84,6 +86,8 @@ class HazeRange:
 
         beta = haze.sample_uniform(1, *self.beta, generator)
         airlight = haze.sample_airlight(1, generator, low=self.airlight[0], high=self.airlight[1], tint=self.tint)
+        if self.white and chance(self.white):
+            airlight = torch.ones_like(airlight)
         if chance(0.33):
             depth = depth + haze.sample_uniform(1, 0.0, self.near, generator)
         if chance(self.patchy):
