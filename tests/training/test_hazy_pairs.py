@@ -208,7 +208,6 @@ from errors import HubError
 from tests.training import toy_data
 from training.dehaze import DehazeTask
 from training.recipe import Recipe
-from training.validate import some
 for training, validation in zip(sys.argv[1::2], sys.argv[2::2]):
     data = {"crop": 32, "sources": {"sets": {"training": training, "validation": validation}}}
     task = DehazeTask(Recipe(**toy_data.recipe(loss={"l1": 1.0}, data=data, validation={}, manifest={})))
