@@ -12,7 +12,7 @@ from torch import Tensor
 from errors import UnknownNameError
 from restorers import registry
 from training.growth import Growth
-from training.hazy_pairs import Source, open_source
+from training.hazy_pairs import Source, open_sources
 from training.losses.contrastive import ContrastiveRegularisation
 from training.losses.features import create_features
 from training.losses.frequency import spectrum_distance
@@ -29,7 +29,9 @@ class DehazeTask(Task):
     The recipe's tables:
 
     - ``data``: ``crop`` in pixels, ``sources``: name (``nyu``, ``photographs``, ``folders``, ``sets``) to its
-      options with a ``share`` of the samples; ``growth``, see ``training/growth.py``; ``start``, the registered
+      options with a ``share`` of the samples; ``views``, stages each with ``until`` (the first step that is no longer
+      of it), ``crop`` and ``zoom`` (the factors between which pictures are reduced before they are cropped), in place
+      of ``crop`` and the sources' own ``zoom``; ``growth``, see ``training/growth.py``; ``start``, the registered
       method whose weights the network starts from, or ``settle``, the number of crops by which AECR-Net's start
       weights are scaled (``training/settle.py``).
     - ``loss``: weights ``l1``, ``contrastive``, ``spectrum``; for the contrastive term ``features`` (``vgg19``,
@@ -45,28 +47,12 @@ class DehazeTask(Task):
                 raise UnknownNameError("loss option", key, _LOSSES)
         self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in ("l1", "contrastive", "spectrum")}
         self.growth = Growth(self.model, recipe.data.get("growth", ()))
-        self.sources: list[Source] = []
-        self.shares: list[float] = []
-        self._validation: Source | None = None
+        self._source: Source | None = None
         self._contrastive: list[ContrastiveRegularisation] = []  # in a list: frozen networks are no submodules
 
     def prepare(self, root: Path, cache: Path) -> None:
-        """See :meth:`Task.prepare`; also loads the weights that the network starts from."""
-        start = self.recipe.data.get("start")
-        if start:
-            self.model.load_state_dict(registry.create(str(start)).state_dict())
-        options = self.recipe.data["sources"]
-        wanted = dict(self.recipe.validation)
-        judge = wanted.pop("source", next(iter(options)))
-        opened: dict[str, Source] = {}
-        for name, table in options.items():
-            opened[name] = open_source(name, root, cache, table, wanted)
-            self.sources.append(opened[name])
-            self.shares.append(float(table.get("share", 1.0)))
-        self._validation = opened.get(judge) or open_source(judge, root, cache, {}, wanted)
-        if self.recipe.data.get("settle"):
-            crops = [self.sample(index)["hazy"] for index in range(int(self.recipe.data["settle"]))]
-            settle(self.model, torch.stack(crops))
+        """See :meth:`Task.prepare`."""
+        self._source = open_sources(self.recipe.data["sources"], root, cache, self.recipe.validation)
         if self.weights["contrastive"]:
             loss = self.recipe.loss
             self._contrastive = [
@@ -78,13 +64,24 @@ class DehazeTask(Task):
                 )
             ]
 
+    def start(self) -> None:
+        """See :meth:`Task.start`: another method's weights, or start weights scaled by data."""
+        start, settled = self.recipe.data.get("start"), int(self.recipe.data.get("settle", 0))
+        if start:
+            self.model.load_state_dict(registry.create(str(start)).state_dict())
+        if settled:
+            settle(self.model, torch.stack([self.sample(index)["hazy"] for index in range(settled)]))
+
     def sample(self, index: int) -> dict[str, Tensor]:
         """See :meth:`Task.sample`."""
+        assert self._source is not None, "prepare() comes first"
         rng = np.random.default_rng((self.recipe.seed, index))
-        shares = np.array(self.shares) / sum(self.shares)
-        source = self.sources[int(rng.choice(len(self.sources), p=shares))]
-        done = min(index / (self.recipe.steps * self.recipe.batch), 1.0)
-        hazy, clear = source.draw(int(self.recipe.data["crop"]), rng, done)
+        step = index // self.recipe.batch
+        views = self.recipe.data.get("views", ())
+        view = next((stage for stage in views if step < int(stage["until"])), {})
+        crop = int(view.get("crop", self.recipe.data["crop"]))
+        zoom = tuple(map(float, view["zoom"])) if "zoom" in view else None
+        hazy, clear = self._source.draw(crop, rng, min(step / self.recipe.steps, 1.0), zoom)
         return {"hazy": hazy, "clear": clear}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -105,5 +102,5 @@ class DehazeTask(Task):
 
     def validation(self, *, full: bool = False) -> Sequence[Pair]:
         """See :meth:`Task.validation`."""
-        assert self._validation is not None, "prepare() comes first"
-        return self._validation.pairs(full=full)
+        assert self._source is not None, "prepare() comes first"
+        return self._source.pairs(full=full)

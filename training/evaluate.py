@@ -52,6 +52,7 @@ def evaluate(run: Path, root: Path, cache: Path, *, device: str = "auto", limit:
     figures: dict[str, Any] = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0] if key != "image"}
     figures |= {
         "pairs": len(rows),
+        "limit": limit,
         "dataset": str(recipe.card.get("validated_on", f"{recipe.name} validation")),
         "protocol": task.protocol,
         "weights_sha256": file_sha256(run / "weights.safetensors"),

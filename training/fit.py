@@ -36,6 +36,9 @@ from training.task import Pair, Task, create_task
 from training.validate import sample_sheet, validate
 from version import __version__
 
+STATE = "state.pt"
+"""In a run's folder: everything that a resumed run needs."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -77,6 +80,8 @@ def fit(recipe: Recipe, options: Options) -> dict[str, float]:
     task = create_task(recipe)
     with accelerator.main_process_first():
         task.prepare(options.data, options.cache)
+    if not (options.resume and (options.output / STATE).exists()):
+        task.start()
     options.output.mkdir(parents=True, exist_ok=True)
     run = Run(recipe, options, accelerator, task)
     if accelerator.is_main_process:
@@ -117,10 +122,15 @@ def _has_fast_bf16(on_cpu: bool) -> bool:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Rate of step ``step`` (from 0): a linear rise over ``warmup`` steps, then half a cosine down to the end value."""
-    if step < recipe.warmup:
-        return recipe.learning_rate * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
+    """Rate of step ``step`` (from 0): a linear rise over ``warmup`` steps, then half a cosine down to the end value.
+
+    Each of the recipe's restarts begins the same again, to end at the next one or at the last step.
+    """
+    begin = max((restart for restart in recipe.restarts if restart <= step), default=0)
+    end = min((restart for restart in recipe.restarts if restart > step), default=recipe.steps)
+    if step - begin < recipe.warmup:
+        return recipe.learning_rate * (step - begin + 1) / recipe.warmup
+    done = (step - begin - recipe.warmup) / max(end - begin - recipe.warmup, 1)
     swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
     return recipe.final_learning_rate + (recipe.learning_rate - recipe.final_learning_rate) * swing
 
@@ -276,13 +286,13 @@ class Run:
                 "optimizer": self.optimizer.state_dict(),
                 "totals": self.totals,
             }
-            part = self.options.output / "state.pt.part"
+            part = self.options.output / f"{STATE}.part"
             torch.save(state, part)
-            os.replace(part, self.options.output / "state.pt")
+            os.replace(part, self.options.output / STATE)
         self.accelerator.wait_for_everyone()
 
     def _load_state(self) -> bool:
-        path = self.options.output / "state.pt"
+        path = self.options.output / STATE
         if not path.exists():
             return False
         try:

@@ -34,7 +34,7 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from errors import UsageError
+from errors import UnknownNameError, UsageError
 from priors import dense
 from training import captions
 from training.haze_batches import Batch, Sampler, open_pools, patch_density
@@ -424,12 +424,40 @@ def _kind_fits(said: list[str], kinds: Tensor) -> Tensor:
     return fits
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Decay matrices only: no norms, biases, embeddings or the logit scale."""
-    plain = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
-    plain_ids = {id(p) for p in plain}
-    rest = [p for p in model.parameters() if id(p) not in plain_ids]
-    return [{"params": rest, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+def create_optimizers(model: nn.Module, weight_decay: float, kind: str) -> list[torch.optim.Optimizer]:
+    """One optimiser or two; groups have a ``share``, by which the rate of the stage is multiplied.
+
+    Matrices only decay: no norms, biases, embeddings or the logit scale.
+
+    Args:
+        model: what to train.
+        weight_decay: of the matrices.
+        kind: ``adamw``, or ``muon``: matrices inside the towers' blocks by Muon (Jordan et al. 2024), whose updates
+            are orthogonal, scaled like AdamW's; everything else by AdamW.
+
+    Raises:
+        UnknownNameError: another kind.
+    """
+    if kind not in ("adamw", "muon"):
+        raise UnknownNameError("optimizer", kind, ("adamw", "muon"))
+    inner, matrices, plain = [], [], []
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2 or "embedding" in name:
+            plain.append(parameter)
+        elif kind == "muon" and "resblocks" in name:
+            inner.append(parameter)
+        else:
+            matrices.append(parameter)
+    share = 1.0 if kind == "adamw" else 0.3
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay, "share": share},
+        {"params": plain, "weight_decay": 0.0, "share": share},
+    ]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-8)]
+    if inner:
+        blocks = [{"params": inner, "share": 1.0}]
+        optimizers.append(torch.optim.Muon(blocks, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+    return optimizers
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:
@@ -438,7 +466,8 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     if "rate" in stage:
         begin = max([s["until"] for s in recipe.stages if s["until"] <= step], default=0)
         progress = (step - begin) / stage.get("cosine", stage["until"] - begin)
-        return stage["rate"] * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        rise = min((step - begin + 1) / stage.get("warmup", 1), 1.0)
+        return stage["rate"] * rise * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
     if step < recipe.warmup:
         return recipe.learning_rate * (step + 1) / recipe.warmup
     progress = (step - recipe.warmup) / max(1, (recipe.cosine or recipe.steps) - recipe.warmup)
@@ -484,33 +513,42 @@ def fit(task: Task, output: Path) -> None:
     """Train to the recipe's last step, resuming from ``output/last.pt`` when it is there."""
     recipe, model = task.recipe, task.model
     last, start = output / "last.pt", 0
+    kind, optimizers = "", []
     if not last.exists():
         task.start_filters()
-    optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay), betas=(0.9, 0.98), eps=1e-8)
     average = {name: value.clone() for name, value in model.state_dict().items()}
     output.mkdir(parents=True, exist_ok=True)
     if last.exists():
         saved = torch.load(last, weights_only=True, map_location=task.device)
         model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
         average, start = saved["average"], saved["step"]
+        kind = saved["kind"]
+        optimizers = create_optimizers(model, recipe.weight_decay, kind)
+        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
 
     def save(step: int) -> None:
         partial = last.with_suffix(".partial")
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average, "step": step}
+        states = [optimizer.state_dict() for optimizer in optimizers]
+        state = {"model": model.state_dict(), "kind": kind, "optimizers": states, "average": average, "step": step}
         torch.save(state, partial)
         partial.replace(last)
 
     recent: dict[str, list[float]] = {}
     began = time.perf_counter()
     for step in range(start, recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, recipe)
+        wanted = recipe.stage(step).get("optimizer", "adamw")
+        if wanted != kind:
+            kind, optimizers = wanted, create_optimizers(model, recipe.weight_decay, wanted)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["share"] * learning_rate(step, recipe)
         total, parts = task.loss(task.batch(step), step)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, MAXIMUM_LOGIT_SCALE)
             decay = min(recipe.stage(step).get("ema", recipe.ema), (1 + step) / (10 + step))

@@ -107,8 +107,17 @@ class Source(ABC):
     """Where samples come from."""
 
     @abstractmethod
-    def draw(self, crop: int, rng: np.random.Generator, done: float = 0.0) -> tuple[Tensor, Tensor]:
-        """A hazy and a clear crop (3, crop, crop), turned and mirrored at random, ``done`` in [0, 1] of the run."""
+    def draw(
+        self, crop: int, rng: np.random.Generator, done: float = 0.0, zoom: tuple[float, float] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """A hazy and a clear crop (3, crop, crop), turned and mirrored at random.
+
+        Args:
+            crop: Side in pixels.
+            rng: Source of randomness.
+            done: How much of the run is done, in [0, 1].
+            zoom: Between which factors the picture is reduced first, where a source can; else as its options say.
+        """
 
     @abstractmethod
     def pairs(self, *, full: bool) -> list[Pair]:
@@ -148,16 +157,18 @@ class Scenes(Source):
         if not len(self.training[0]):
             raise SetError(f"There are no training pictures for {kind!r} below {root}; check --data.")
 
-    def draw(self, crop: int, rng: np.random.Generator, done: float = 0.0) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, crop: int, rng: np.random.Generator, done: float = 0.0, zoom: tuple[float, float] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """See :meth:`Source.draw`."""
         pictures, depths = self.training
         index = int(rng.integers(len(pictures)))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         picture = pictures[index]
-        zoom = self.zoom[0] + (self.zoom[1] - self.zoom[0]) * done
-        if zoom > 1:
+        least, most = zoom or (1.0, self.zoom[0] + (self.zoom[1] - self.zoom[0]) * done)
+        if most > 1:
             short = min(picture.shape[:2])
-            picture = data.reduce_picture(picture, max(crop, round(short / rng.uniform(1.0, zoom))))
+            picture = data.reduce_picture(picture, max(crop, round(short / rng.uniform(least, most))))
         depth = _depth(depths, index, picture.shape[:2], rng)
         top = int(rng.integers(max(picture.shape[0] - crop, 0) + 1))
         left = int(rng.integers(max(picture.shape[1] - crop, 0) + 1))
@@ -205,7 +216,9 @@ class PairedPictures(Source):
         if not self.training:
             raise SetError(f"No pictures of {what} pair up by name; rename them.")
 
-    def draw(self, crop: int, rng: np.random.Generator, done: float = 0.0) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, crop: int, rng: np.random.Generator, done: float = 0.0, zoom: tuple[float, float] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """See :meth:`Source.draw`."""
         hazy, clear = _read_pair(self.training[int(rng.integers(len(self.training)))])
         top = int(rng.integers(max(hazy.shape[-2] - crop, 0) + 1))
@@ -261,6 +274,51 @@ class Sets(PairedPictures):
                 )
             training, held_out = training[:-count], training[-count:]
         super().__init__(training, held_out, str(options["training"]))
+
+
+class Mixture(Source):
+    """Several sources, each with its share of the samples; one judges.
+
+    Args:
+        sources: Sources with their shares.
+        judge: Whose held-out pairs validate.
+    """
+
+    def __init__(self, sources: Sequence[tuple[Source, float]], judge: Source) -> None:
+        shares = np.array([share for _, share in sources], dtype=float)
+        self.sources, self.shares = [source for source, _ in sources], shares / shares.sum()
+        self.judge = judge
+
+    def draw(
+        self, crop: int, rng: np.random.Generator, done: float = 0.0, zoom: tuple[float, float] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`Source.draw`."""
+        return self.sources[int(rng.choice(len(self.sources), p=self.shares))].draw(crop, rng, done, zoom)
+
+    def pairs(self, *, full: bool) -> list[Pair]:
+        """The judge's."""
+        return self.judge.pairs(full=full)
+
+
+def open_sources(tables: Mapping[str, Any], root: Path, cache: Path, validation: Mapping[str, Any]) -> Mixture:
+    """Open a recipe's sources.
+
+    Args:
+        tables: Name of a source to its options, with its ``share`` of the samples (1 if absent).
+        root: Folder of the data.
+        cache: Folder of packed data.
+        validation: ``source``, whose held-out pairs validate (the first if absent; it need not be trained on), and
+            options of its validation.
+
+    Raises:
+        UnknownNameError: No such source.
+        SetError: Its files are missing.
+    """
+    options = dict(validation)
+    judge = str(options.pop("source", next(iter(tables))))
+    opened = {name: open_source(name, root, cache, table, options) for name, table in tables.items()}
+    judging = opened.get(judge) or open_source(judge, root, cache, {}, options)
+    return Mixture([(opened[name], float(table.get("share", 1.0))) for name, table in tables.items()], judging)
 
 
 def open_source(

@@ -17,7 +17,7 @@ from torch import Tensor
 from errors import UnknownNameError
 from restorers import registry
 from restorers.networks.ptg_rm import PtgRm
-from training.hazy_pairs import Source, open_source
+from training.hazy_pairs import Source, open_sources
 from training.recipe import Recipe
 from training.scl_lle import SHORT, open_exposures, pseudo_pairs
 from training.task import Pair, Task
@@ -32,9 +32,9 @@ class PtgRmTask(Task):
 
     The recipe's tables:
 
-    - ``data``: ``source``: ``exposures`` (dark picture, best exposure of the same scene) or one of the haze sources
-      with its options; ``crops``, side lengths in pixels that alternate from step to step; ``least``, the smallest
-      share of a scene's side that a crop shows; ``start``, the registered method whose weights the base starts from.
+    - ``data``: ``crops``, side lengths in pixels that alternate from step to step; ``sources``, haze sources as for a
+      dehazer, or without them dark pictures and the best exposure of the same scene, of which a crop shows at least
+      ``least`` of a side; ``start``, the registered method whose weights the base starts from.
     - ``loss``: ``kind``: ``l1`` or ``charbonnier``, both means; ``refined``, the weight lambda_1 of the second
       output; ``epsilon`` of Charbonnier.
     - ``validation``: ``pairs`` of the quick selection.
@@ -47,30 +47,31 @@ class PtgRmTask(Task):
                 raise UnknownNameError("loss option", key, _OPTIONS)
         if recipe.loss.get("kind", "l1") not in KINDS:
             raise UnknownNameError("pixel loss", str(recipe.loss["kind"]), KINDS)
-        if recipe.data.get("source", "exposures") == "exposures":
+        if "sources" not in recipe.data:
             self.protocol = "lowlight-rgb"
         self._source: Source | None = None
 
     def prepare(self, root: Path, cache: Path) -> None:
-        """See :meth:`Task.prepare`; also loads the weights that the base starts from."""
-        options = dict(self.recipe.data)
-        start = options.pop("start", None)
-        if start:
-            base = self.model.base if isinstance(self.model, PtgRm) else self.model
-            base.load_state_dict(registry.create(str(start)).state_dict())
-        name = str(options.pop("source", "exposures"))
-        if name == "exposures":
-            self._source = Exposures(root, cache, float(options.get("least", 0.6)), dict(self.recipe.validation))
+        """See :meth:`Task.prepare`."""
+        data, validation = self.recipe.data, dict(self.recipe.validation)
+        if "sources" in data:
+            self._source = open_sources(data["sources"], root, cache, validation)
         else:
-            table = dict(options.get("options", {}))
-            self._source = open_source(name, root, cache, table, dict(self.recipe.validation))
+            self._source = Exposures(root, cache, float(data.get("least", 0.6)), validation)
+
+    def start(self) -> None:
+        """See :meth:`Task.start`: a registered method's weights for the base."""
+        if "start" in self.recipe.data:
+            base = self.model.base if isinstance(self.model, PtgRm) else self.model
+            base.load_state_dict(registry.create(str(self.recipe.data["start"])).state_dict())
 
     def sample(self, index: int) -> dict[str, Tensor]:
         """See :meth:`Task.sample`."""
         assert self._source is not None, "prepare() comes first"
         crops = list(self.recipe.data["crops"])
         size = int(crops[index // self.recipe.batch % len(crops)])
-        degraded, reference = self._source.draw(size, np.random.default_rng((self.recipe.seed, index)))
+        done = min(index / (self.recipe.steps * self.recipe.batch), 1.0)
+        degraded, reference = self._source.draw(size, np.random.default_rng((self.recipe.seed, index)), done)
         return {"degraded": degraded, "reference": reference}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -118,7 +119,9 @@ class Exposures(Source):
             if DARK_LUMA[0] <= fact["luma"] <= DARK_LUMA[1] and not fact["best"]
         ]
 
-    def draw(self, crop: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, crop: int, rng: np.random.Generator, done: float = 0.0, zoom: tuple[float, float] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """One aligned pair (3, crop, crop) each: most of a scene, reduced, perhaps mirrored."""
         pair = [self.pool[index] for index in self.members[int(rng.integers(len(self.members)))]]
         short = min(SHORT, *pair[0].shape[:2])

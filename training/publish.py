@@ -47,7 +47,8 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
     model = architecture(arch).load()(**options)
     with safe_open(weights, "pt") as file:
         step = int(file.metadata()["step"])
-    command = f"python -m training evaluate {run.name}"
+    limit = f" --limit {figures['limit']}" if figures.get("limit") else ""
+    command = f"python -m training evaluate {run.name}{limit}"
     facts: dict[str, Any] = {
         "architecture": arch,
         "config": options,

@@ -60,6 +60,9 @@ class Task(nn.Module):
     def prepare(self, root: Path, cache: Path) -> None:
         """Open the data below ``root``, packing it into ``cache`` first if that was not done yet."""
 
+    def start(self) -> None:
+        """Give a fresh run's network its start weights; a run that goes on has its own."""
+
     @abstractmethod
     def sample(self, index: int) -> dict[str, Tensor]:
         """Sample number ``index``, without a batch dimension; a pure function of the recipe and the number."""

@@ -92,12 +92,29 @@ def test_training_lowers_the_loss(data, cache, tmp_path):
     assert curve[-1] < 0.75 * curve[0]
 
 
+def test_only_a_fresh_run_is_given_start_weights(data, cache, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("training.dehaze.DehazeTask.start", lambda self: started.append(self.recipe.steps))
+    recipe = Recipe(**toy_data.recipe(loss={"l1": 1.0}))
+    fit(recipe, options(data, cache, tmp_path, stop_after=3))
+    fit(recipe, options(data, cache, tmp_path, resume=True))
+    assert started == [8]
+
+
 def test_learning_rate_rises_then_follows_half_a_cosine():
     recipe = Recipe(**toy_data.recipe(steps=110, warmup=10, learning_rate=1.0, final_learning_rate=0.2))
     assert learning_rate(recipe, 0) == pytest.approx(0.1)
     assert learning_rate(recipe, 9) == pytest.approx(1.0)
     assert learning_rate(recipe, 60) == pytest.approx(0.6)
     assert learning_rate(recipe, 110) == pytest.approx(0.2)
+
+
+def test_the_rate_starts_anew_at_restarts():
+    common = {"warmup": 10, "learning_rate": 1.0, "final_learning_rate": 0.2}
+    restarted = Recipe(**toy_data.recipe(steps=220, restarts=[110], **common))
+    plain = Recipe(**toy_data.recipe(steps=110, **common))
+    expected = [learning_rate(plain, step) for step in range(110)]
+    assert [learning_rate(restarted, step) for step in range(220)] == pytest.approx(expected * 2)
 
 
 def test_processes_share_a_batch_without_gaps_or_repeats():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from errors import UnknownNameError
 from priors import clip
 from training import captions, data, haze_clip, haze_clip_export
 from training.__main__ import main
@@ -206,6 +208,29 @@ def test_rates_warm_up_fall_and_restart():
     assert rates[0] == pytest.approx(0.2) and rates[4] == pytest.approx(1.0)
     assert all(a >= b for a, b in itertools.pairwise(rates[5:20]))
     assert rates[20] == pytest.approx(0.5) and rates[-1] < 0.03
+
+
+def test_stages_change_the_optimizer_and_a_resumed_run_is_the_whole_one(task, tmp_path):
+    stages = ({"until": 2, "grids": [[4, 4, 6]]},
+              {"until": 6, "grids": [[4, 4, 6]], "optimizer": "muon", "rate": 0.01, "warmup": 2})  # fmt: skip
+    recipe = replace(task.recipe, stages=stages)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for run, steps in ((whole, 6), (parts, 4), (parts, 6)):
+        made = haze_clip.Task(replace(recipe, steps=steps), tmp_path, tmp_path)
+        haze_clip.fit(made, run)
+    one, other = (torch.load(run / "last.pt", weights_only=True) for run in (whole, parts))
+    assert one["kind"] == "muon" and len(one["optimizers"]) == 2
+    for key, value in one["average"].items():
+        torch.testing.assert_close(other["average"][key], value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_every_parameter_has_one_optimizer(task, kind):
+    optimizers = haze_clip.create_optimizers(task.model, 0.05, kind)
+    held = [id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in task.model.parameters())
+    with pytest.raises(UnknownNameError, match="adamw"):
+        haze_clip.create_optimizers(task.model, 0.05, "sgd")
 
 
 def test_whitened_filters_see_every_frequency(task):

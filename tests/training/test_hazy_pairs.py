@@ -14,9 +14,10 @@ from errors import SetError, UnknownNameError, UsageError
 from images import encode_picture, write_picture
 from tests.standin_hub import StandInHub
 from tests.training import toy_data
+from training.data import reduce_picture
 from training.degradations import haze
 from training.dehaze import DehazeTask
-from training.hazy_pairs import Folders, HazeRange, Scenes, Sets, open_source
+from training.hazy_pairs import Folders, HazeRange, Mixture, Scenes, Sets, Source, open_source
 from training.recipe import Recipe
 from training.validate import some
 
@@ -90,6 +91,38 @@ def test_zoom_goes_from_its_first_value_to_its_last(data, cache):
     assert not torch.equal(crops([3.0, 1.0], 0.0), crops([3.0, 1.0], 0.5))
 
 
+def test_views_set_crop_and_zoom_by_step(data, cache):
+    """Two pictures a step: steps 0 and 1 show scenes reduced to the crop's size, later ones follow the source."""
+    recipe = toy_data.recipe(loss={"l1": 1.0}, batch=2)
+    recipe["data"] = {**recipe["data"], "views": [{"until": 2, "crop": 24, "zoom": [3.0, 3.0]}]}
+    recipe["data"]["sources"]["nyu"] = {"haze": {"beta": [0.0, 0.0]}, "turns": False}
+    task = DehazeTask(Recipe(**recipe))
+    task.prepare(data, cache)
+    assert [task.sample(index)["clear"].shape[-1] for index in range(6)] == [24, 24, 24, 24, 32, 32]
+    whole = [reduce_picture(toy_data.scene(number)[0], 24) for number in range(4)]
+    whole = [torch.from_numpy(picture.copy()).permute(2, 0, 1) / 255 for picture in whole]
+    for index in range(4):
+        clear = task.sample(index)["clear"]
+        assert any(torch.equal(clear, turned) for scene in whole for turned in (scene, scene.flip(-1)))
+
+
+def test_a_mixture_draws_by_shares_and_validates_by_its_judge():
+    class Constant(Source):
+        def __init__(self, value):
+            self.value = value
+
+        def draw(self, crop, rng, done=0.0, zoom=None):
+            return (torch.full((3, crop, crop), self.value),) * 2
+
+        def pairs(self, *, full):
+            return [self.value]
+
+    mixture = Mixture([(Constant(0.0), 1.0), (Constant(1.0), 3.0)], Constant(7.0))
+    drawn = [float(mixture.draw(2, np.random.default_rng(seed))[0].mean()) for seed in range(400)]
+    assert 0.67 < np.mean(drawn) < 0.83
+    assert mixture.pairs(full=True) == [7.0]
+
+
 def test_a_recipe_may_start_from_a_registered_method(data, cache, monkeypatch):
     wanted = DehazeTask(Recipe(**toy_data.recipe(loss={"l1": 1.0}))).model
     with torch.no_grad():
@@ -100,6 +133,8 @@ def test_a_recipe_may_start_from_a_registered_method(data, cache, monkeypatch):
     recipe["data"] = {**recipe["data"], "start": "aecr_net"}
     task = DehazeTask(Recipe(**recipe))
     task.prepare(data, cache)
+    assert asked == []
+    task.start()
     assert asked == ["aecr_net"]
     assert torch.equal(task.model.up3.bias, torch.full((3,), 0.25))
 
@@ -218,7 +253,7 @@ for training, validation in zip(sys.argv[1::2], sys.argv[2::2]):
     else:
         sample = task.sample(3)
         same = bool(((sample["hazy"] + sample["clear"] - 1).abs() < 1e-6).all())
-        print(len(task.sources[0].training), tuple(sample["hazy"].shape), same, len(task.validation(full=True)))
+        print(len(task._source.judge.training), tuple(sample["hazy"].shape), same, len(task.validation(full=True)))
 """
 
 
