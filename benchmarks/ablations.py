@@ -1,0 +1,129 @@
+"""What do a method's parts add? The same samples, steps and seed with and without them.
+
+    python benchmarks/ablations.py guidance --data ROOT --steps 300         CLIPHaze: none, density, semantic, both
+    python benchmarks/ablations.py contrastive --data ROOT --steps 300      AECR-Net: L1 alone, with both regularisers
+    python benchmarks/ablations.py positions --data ROOT --steps 300        CRL-SR: L1 alone, with each contrastive loss
+
+Every line is a run of its own by the method's recipe, whose cosine ends with its last step. CLIPHaze and CRL-SR start
+from random weights, AECR-Net from the embedded ones, which a short run cannot make. PSNR and SSIM are means over
+``--pairs`` drawn validation pairs, always the same, of the recipe's protocol. Lines that are there already are kept
+(``--again`` makes them anew), so that a long table can be made in several sittings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks._machine import report  # noqa: E402 - the script runs from anywhere
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One table.
+
+    Attributes:
+        recipe: File below ``training/recipes``.
+        arms: What a reader calls a line, to its changes of the recipe.
+        common: Changes that all lines share.
+    """
+
+    recipe: str
+    arms: Mapping[str, Mapping[str, Any]]
+    common: Mapping[str, Any] = field(default_factory=dict)
+
+
+_FROM_EMBEDDED = {"data.start": "aecr_net", "data.settle": 0, "data.growth": [], "data.views": [], "restarts": []}
+_NOT_BIDIRECTIONAL = {"loss.bidirectional": 0}
+_NOT_CONDITIONAL = {"loss.conditional": 0, "loss.reconstruction": 0}
+
+ABLATIONS = {
+    "guidance": Ablation(
+        "clip_haze.yaml", {kind: {"network.guidance": kind} for kind in ("none", "density", "semantic", "both")}
+    ),
+    "contrastive": Ablation(
+        "aecr_net.yaml",
+        {
+            "L1 alone": {"loss.contrastive": 0},
+            "pulled to the clear picture": {"loss.positives_only": True},
+            "and pushed from the hazy one": {},
+        },
+        {**_FROM_EMBEDDED, "data.crop": 96, "batch": 2, "loss.after": 0, "learning_rate": 2e-4},
+    ),
+    "positions": Ablation(
+        "crl_sr.yaml",
+        {
+            "L1 alone": _NOT_BIDIRECTIONAL | _NOT_CONDITIONAL,
+            "with the bidirectional loss": _NOT_CONDITIONAL,
+            "with the conditional loss": _NOT_BIDIRECTIONAL,
+            "with both": {},
+        },
+        {"loss.after": 0, "loss.every": 1},
+    ),
+}
+
+
+def main() -> int:
+    """Train all lines of a table, one after the other, and keep it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=ABLATIONS)
+    parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="folder of the training data")
+    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "cache", help="packed data")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--pairs", type=int, default=20, help="validation pairs of the figures")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "ablations")
+    parser.add_argument("--again", action="store_true", help="make lines anew that are there already")
+    arguments = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    ablation = ABLATIONS[arguments.table]
+    rows: list[dict[str, object]] = []
+    for name, changes in ablation.arms.items():
+        run = arguments.runs / f"{arguments.table}_{arguments.steps}" / name.replace(" ", "_")
+        if arguments.again:
+            shutil.rmtree(run, ignore_errors=True)
+        rows.append({"trained": name, **_line(ablation, changes, run, arguments)})
+        report(f"ablation_{arguments.table}", rows, "torch")
+    return 0
+
+
+def _line(ablation: Ablation, changes: Mapping[str, Any], run: Path, arguments: argparse.Namespace) -> dict[str, object]:
+    from restorers.base import count_parameters
+    from training.evaluate import evaluate
+    from training.fit import Options, fit
+    from training.recipe import load_recipe
+    from training.task import create_task
+
+    steps = arguments.steps
+    path = ROOT / "training" / "recipes" / ablation.recipe
+    common = {"steps": steps, "warmup": max(steps // 10, 1), "validate_every": steps, "sheet": 0, **ablation.common}
+    recipe = load_recipe(path, {**common, "validation.pairs": 1, **changes})
+    started = time.process_time()
+    if not (run / "weights.safetensors").exists():
+        fit(recipe, Options(data=arguments.data, output=run, cache=arguments.cache, device="cpu", tensorboard=False))
+    seconds = time.process_time() - started
+    figures = evaluate(run, arguments.data, arguments.cache, device="cpu", limit=arguments.pairs)
+    return {
+        "steps": steps,
+        "psnr": round(figures["psnr"], 2),
+        "ssim": round(figures["ssim"], 4),
+        "input_psnr": round(figures["input_psnr"], 2),
+        "pairs": figures["pairs"],
+        "parameters": count_parameters(create_task(recipe).model),
+        "cpu_seconds": round(seconds),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
