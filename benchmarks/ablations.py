@@ -98,7 +98,9 @@ def main() -> int:
     return 0
 
 
-def _line(ablation: Ablation, changes: Mapping[str, Any], run: Path, arguments: argparse.Namespace) -> dict[str, object]:
+def _line(
+    ablation: Ablation, changes: Mapping[str, Any], run: Path, arguments: argparse.Namespace
+) -> dict[str, object]:
     from restorers.base import count_parameters
     from training.evaluate import evaluate
     from training.fit import Options, fit

@@ -33,10 +33,7 @@ SETS = {"even": "aecr_net", "outdoor": "aecr_net-real", "patchy": "clip_haze"}
 
 def held_out(name: str, data: Path, cache: Path, count: int) -> list[Pair]:
     """``count`` validation pairs of a recipe."""
-    recipe = load_recipe(
-        ROOT / "training" / "recipes" / f"{name}.yaml", {"loss": {"l1": 1.0}, "data.start": None, "data.settle": None}
-    )
-    task = create_task(recipe)
+    task = create_task(load_recipe(ROOT / "training" / "recipes" / f"{name}.yaml", {"loss": {"l1": 1.0}}))
     task.prepare(data, cache)
     return some(task.validation(full=True), count)
 

@@ -38,6 +38,7 @@ from errors import UnknownNameError, UsageError
 from priors import dense
 from training import captions
 from training.haze_batches import Batch, Sampler, open_pools, patch_density
+from training.muon import Muon
 from training.recipe import check_manifest
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
@@ -432,8 +433,7 @@ def create_optimizers(model: nn.Module, weight_decay: float, kind: str) -> list[
     Args:
         model: what to train.
         weight_decay: of the matrices.
-        kind: ``adamw``, or ``muon``: matrices inside the towers' blocks by Muon (Jordan et al. 2024), whose updates
-            are orthogonal, scaled like AdamW's; everything else by AdamW.
+        kind: ``adamw``, or ``muon``: matrices inside the towers' blocks by Muon, everything else by AdamW.
 
     Raises:
         UnknownNameError: another kind.
@@ -456,7 +456,7 @@ def create_optimizers(model: nn.Module, weight_decay: float, kind: str) -> list[
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-8)]
     if inner:
         blocks = [{"params": inner, "share": 1.0}]
-        optimizers.append(torch.optim.Muon(blocks, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(Muon(blocks, weight_decay=weight_decay))
     return optimizers
 
 

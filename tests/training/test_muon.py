@@ -1,0 +1,44 @@
+"""Muon against PyTorch's, which rounds to bfloat16, and against the decomposition it stands for."""
+
+import copy
+
+import pytest
+import torch
+
+from training.muon import Muon, orthogonalised
+
+
+@pytest.mark.parametrize("shape", [(48, 16), (16, 48), (24, 24)])
+def test_the_nearest_orthogonal_matrix_about(shape):
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    found = orthogonalised(matrix)
+    u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
+    values = torch.linalg.svdvals(found)
+    assert 0.6 < values.min() and values.max() < 1.3
+    cosine = torch.nn.functional.cosine_similarity(found.flatten(), (u @ vh).flatten(), dim=0)
+    assert cosine > 0.97
+
+
+@pytest.mark.parametrize("shape", [(48, 16), (16, 48)])
+def test_the_steps_are_pytorchs_but_for_its_rounding(shape):
+    torch.manual_seed(1)
+    ours = torch.nn.Parameter(torch.randn(shape))
+    theirs = copy.deepcopy(ours)
+    optimizers = [
+        Muon([ours], lr=0.02, weight_decay=0.1),
+        torch.optim.Muon([theirs], lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    ]
+    start = ours.detach().clone()
+    for _ in range(4):
+        gradient = torch.randn(shape)
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    moved, expected = ours.detach() - start, theirs.detach() - start
+    assert (moved - expected).norm() < 0.02 * expected.norm()
+
+
+def test_only_matrices():
+    with pytest.raises(ValueError, match="matrices"):
+        Muon([torch.nn.Parameter(torch.zeros(3))])
