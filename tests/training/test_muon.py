@@ -15,11 +15,12 @@ def test_the_nearest_orthogonal_matrix_about(shape):
     found = orthogonalised(matrix)
     u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
     values = torch.linalg.svdvals(found)
-    assert 0.6 < values.min() and values.max() < 1.3
+    assert values.min() > 0.6 and values.max() < 1.3
     cosine = torch.nn.functional.cosine_similarity(found.flatten(), (u @ vh).flatten(), dim=0)
     assert cosine > 0.97
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch has no Muon to compare with")
 @pytest.mark.parametrize("shape", [(48, 16), (16, 48)])
 def test_the_steps_are_pytorchs_but_for_its_rounding(shape):
     torch.manual_seed(1)
