@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--steps", type=int, metavar="N", help="length of the run in place of the recipe's")
     fit.add_argument("--stop-after", type=int, metavar="N", help="end after step N, without shortening the schedule")
     fit.add_argument("--resume", action="store_true", help="go on from RUN/state.pt if it is there")
+    fit.add_argument("--changed", action="store_true", help="with --resume: go on by a recipe that is not the run's")
     fit.add_argument("--workers", type=int, default=0, metavar="N", help="processes that draw samples (default 0)")
     fit.add_argument(
         "--set",
@@ -109,6 +110,7 @@ def _fit(arguments: argparse.Namespace) -> int:
             output=output,
             cache=arguments.cache,
             resume=arguments.resume,
+            changed=arguments.changed,
             device=arguments.device,
             workers=arguments.workers,
             stop_after=arguments.stop_after,
@@ -125,7 +127,7 @@ def _fit_haze_clip(arguments: argparse.Namespace) -> int:
     """The prior is no restorer; it has a loop of its own."""
     from training.haze_clip import run
 
-    if arguments.set or arguments.workers or arguments.stop_after:
+    if arguments.set or arguments.workers or arguments.stop_after or arguments.changed:
         raise UsageError("The haze CLIP's training knows --output, --steps, --resume, --cache and --device only.")
     device = "cpu" if arguments.device == "auto" else arguments.device
     output = arguments.output or Path("runs") / "haze_clip"

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 import torch
+import yaml
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from safetensors.torch import save_file
@@ -49,6 +50,7 @@ class Options:
         output: Folder of the run.
         cache: Folder for packed data, shared between runs.
         resume: Go on from the saved state, if there is one.
+        changed: Go on although the recipe is not the run's; the one so far is kept as ``recipe-to-STEP.yaml``.
         device: ``auto``, ``cpu`` or ``cuda``.
         workers: Processes that draw samples; 0 draws in the training process.
         tensorboard: Write TensorBoard events if it is installed.
@@ -59,6 +61,7 @@ class Options:
     output: Path
     cache: Path = Path("var/training")
     resume: bool = False
+    changed: bool = False
     device: str = "auto"
     workers: int = 0
     tensorboard: bool = True
@@ -300,15 +303,34 @@ class Run:
         except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
             raise WeightsError(f"{path} is damaged or cut off; start the run again without --resume.") from error
         if state["recipe"] != self.recipe.to_yaml():
-            raise UsageError(
-                f"{self.options.output} was trained by another recipe; resume with its own recipe.yaml, "
-                "or choose another --output."
-            )
+            self._change_recipe(state["recipe"], state["step"])
         self.task.load_state_dict(state["task"])
         self.average.model.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.totals = state["step"], state["totals"]
         return True
+
+    def _change_recipe(self, before: str, step: int) -> None:
+        """Keep the recipe that a run had so far.
+
+        Raises:
+            UsageError: Nobody asked for another one, it is for another network, or it ends before the run's step.
+        """
+        output, recipe = self.options.output, self.recipe
+        if not self.options.changed:
+            raise UsageError(
+                f"{output} was trained by another recipe; resume with its own recipe.yaml, add --changed to go on with "
+                "this one, or choose another --output."
+            )
+        was, now = (yaml.safe_load(text)["network"] for text in (before, recipe.to_yaml()))
+        if was != now:
+            raise UsageError(f"{output} holds another network than this recipe's; choose another --output.")
+        if step > recipe.steps:
+            raise UsageError(
+                f"{output} has taken {step} steps and this recipe ends with {recipe.steps}; raise its steps."
+            )
+        if self.accelerator.is_main_process:
+            (output / f"recipe-to-{step:07d}.yaml").write_text(before, encoding="utf-8")
 
     def _someone_stops(self) -> bool:
         """Whether a signal arrived here or, with several processes, anywhere: all have to stop at the same step.

@@ -21,7 +21,7 @@ from training import fit as loop
 from training.__main__ import main
 from training.fit import Options, Shares, fit, learning_rate, parameter_groups
 from training.logbook import read_rows
-from training.recipe import Recipe
+from training.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -146,11 +146,25 @@ def test_a_loss_that_is_not_finite_stops_the_run(data, cache, tmp_path, monkeypa
         fit(Recipe(**toy_data.recipe()), options(data, cache, tmp_path))
 
 
+def test_a_run_goes_on_by_a_changed_recipe_and_keeps_the_old_one(straight, data, cache, tmp_path):
+    for name in ("state.pt", "train.csv", "validation.csv"):
+        (tmp_path / name).write_bytes((straight[0] / name).read_bytes())
+    longer = Recipe(**toy_data.recipe(steps=10, restarts=[8], learning_rate=1e-4))
+    fit(longer, options(data, cache, tmp_path, resume=True, changed=True))
+    assert load_recipe(tmp_path / "recipe-to-0000008.yaml").steps == 8
+    assert load_recipe(tmp_path / "recipe.yaml").steps == 10
+    rows = losses(tmp_path)
+    assert rows[:4] == losses(straight[0]) and [row[0] for row in rows] == ["2", "4", "6", "8", "10"]
+
+
 def test_a_state_of_another_recipe_is_refused(straight, data, cache, tmp_path):
     recipe = Recipe(**toy_data.recipe(seed=6))
     (tmp_path / "state.pt").write_bytes((straight[0] / "state.pt").read_bytes())
     with pytest.raises(UsageError, match="another recipe"):
         fit(recipe, options(data, cache, tmp_path, resume=True))
+    for changes, complaint in (({"network": {"architecture": "scl_lle"}}, "another network"), ({"steps": 7}, "raise")):
+        with pytest.raises(UsageError, match=complaint):
+            fit(Recipe(**toy_data.recipe(**changes)), options(data, cache, tmp_path, resume=True, changed=True))
     (tmp_path / "state.pt").write_bytes(b"PK nonsense")
     with pytest.raises(HubError, match="damaged"):
         fit(recipe, options(data, cache, tmp_path, resume=True))
