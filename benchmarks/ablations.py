@@ -42,7 +42,7 @@ class Ablation:
     common: Mapping[str, Any] = field(default_factory=dict)
 
 
-_FROM_EMBEDDED = {"data.start": "aecr_net", "data.settle": 0, "data.growth": [], "data.views": [], "restarts": []}
+_FROM_EMBEDDED = {"data.start": "aecr_net", "data.settle": 0, "data.growth": [], "data.views": [], "restarts": {}}
 _NOT_BIDIRECTIONAL = {"loss.bidirectional": 0}
 _NOT_CONDITIONAL = {"loss.conditional": 0, "loss.reconstruction": 0}
 

@@ -131,11 +131,12 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     """
     begin = max((restart for restart in recipe.restarts if restart <= step), default=0)
     end = min((restart for restart in recipe.restarts if restart > step), default=recipe.steps)
+    peak = recipe.restarts.get(begin, recipe.learning_rate)
     if step - begin < recipe.warmup:
-        return recipe.learning_rate * (step - begin + 1) / recipe.warmup
+        return peak * (step - begin + 1) / recipe.warmup
     done = (step - begin - recipe.warmup) / max(end - begin - recipe.warmup, 1)
     swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-    return recipe.final_learning_rate + (recipe.learning_rate - recipe.final_learning_rate) * swing
+    return recipe.final_learning_rate + (peak - recipe.final_learning_rate) * swing
 
 
 class Samples(Dataset):

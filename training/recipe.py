@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class Recipe:
         learning_rate: At the start.
         final_learning_rate: Where the cosine ends.
         warmup: Steps over which the rate rises linearly to the start value.
-        restarts: Steps at which the rate rises and falls anew.
+        restarts: Steps at which the rate rises and falls anew, with the rate it rises to.
         weight_decay: Of AdamW, on matrices and kernels only; 0 is plain Adam.
         clip: Largest gradient norm; 0 leaves gradients alone.
         ema: Decay of the exponential moving average of the weights, which is what is validated and kept; 0 for none.
@@ -51,7 +51,7 @@ class Recipe:
     learning_rate: float
     final_learning_rate: float = 0.0
     warmup: int = 0
-    restarts: Sequence[int] = ()
+    restarts: Mapping[int, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     clip: float = 0.0
     ema: float = 0.999

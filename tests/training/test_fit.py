@@ -111,10 +111,10 @@ def test_learning_rate_rises_then_follows_half_a_cosine():
 
 def test_the_rate_starts_anew_at_restarts():
     common = {"warmup": 10, "learning_rate": 1.0, "final_learning_rate": 0.2}
-    restarted = Recipe(**toy_data.recipe(steps=220, restarts=[110], **common))
-    plain = Recipe(**toy_data.recipe(steps=110, **common))
-    expected = [learning_rate(plain, step) for step in range(110)]
-    assert [learning_rate(restarted, step) for step in range(220)] == pytest.approx(expected * 2)
+    restarted = Recipe(**toy_data.recipe(steps=220, restarts={110: 0.5}, **common))
+    first, second = (Recipe(**toy_data.recipe(steps=110, **common | {"learning_rate": rate})) for rate in (1.0, 0.5))
+    expected = [learning_rate(recipe, step) for recipe in (first, second) for step in range(110)]
+    assert [learning_rate(restarted, step) for step in range(220)] == pytest.approx(expected)
 
 
 def test_processes_share_a_batch_without_gaps_or_repeats():
@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(data, cache, tmp_path, monkeypa
 def test_a_run_goes_on_by_a_changed_recipe_and_keeps_the_old_one(straight, data, cache, tmp_path):
     for name in ("state.pt", "train.csv", "validation.csv"):
         (tmp_path / name).write_bytes((straight[0] / name).read_bytes())
-    longer = Recipe(**toy_data.recipe(steps=10, restarts=[8], learning_rate=1e-4))
+    longer = Recipe(**toy_data.recipe(steps=10, restarts={8: 1e-4}))
     fit(longer, options(data, cache, tmp_path, resume=True, changed=True))
     assert load_recipe(tmp_path / "recipe-to-0000008.yaml").steps == 8
     assert load_recipe(tmp_path / "recipe.yaml").steps == 10
