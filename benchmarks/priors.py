@@ -74,9 +74,9 @@ def maps(prior: ClipPrior, data: Path, every: int) -> list[dict]:
     native = min(prior.preprocess.size) // prior.patch_size
     routes = {
         "dense, native grid": {"grid": native, "route": "dense"},
-        "dense, three grids (default)": {"route": "dense"},
+        "dense, four grids": {"route": "dense"},
         "tiles": {"route": "tiles"},
-        "dense and tiles": {"route": "both"},
+        "dense and tiles (default)": {"route": "both"},
     }
 
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ("dark channel", *routes)}
@@ -98,7 +98,7 @@ def maps(prior: ClipPrior, data: Path, every: int) -> list[dict]:
                 seconds = time.perf_counter() - began
                 found[name].append((*judge(density), seconds))
                 drawn[name] = encoded.map(prompts, refine=False)
-            between.append(spearman(drawn["dense, three grids (default)"], drawn["tiles"]))
+            between.append(spearman(drawn["dense, four grids"], drawn["tiles"]))
     rows = [{"map": name, "spearman": float(np.mean([v[0] for v in values])),
              "lowest tenth": float(np.quantile([v[0] for v in values], 0.1)),
              "mean error": float(np.mean([v[1] for v in values])),

@@ -6,8 +6,8 @@ Score: ``softmax(logit_scale * cos)`` over the positive and the negative end of 
 * dense: patch features of a single pass (``priors.dense``) on grids that follow the picture's shape;
 * tiles: overlapping crops of two sizes, each through the whole tower; slow, but works with any image tower.
 
-Where a model has patch features the map is theirs alone by default: fused with tiles it ranks places a little better
-and takes six times as long (docs/haze_estimation.md). Maps are averaged as logits, enlarged bilinearly, and given
+Fused they rank places better than either alone and take several times as long (docs/haze_estimation.md): the default for
+small image towers, while large ones are asked for patches only. Maps are averaged as logits, enlarged bilinearly, and given
 the picture's edges by a guided filter. Encoding the picture is the expensive part and knows nothing of the words, so
 it happens once (``EncodedPicture``).
 """
@@ -36,13 +36,16 @@ if TYPE_CHECKING:
 MAXIMUM_SIDE = 1024
 """Pictures are reduced to this long side before encoding; towers look at a few hundred pixels anyway."""
 
-GRID_SCALES = (2 / 3, 1.0, 4 / 3)
+GRID_SCALES = (1.0, 1.25, 1.5, 1.75)
 """Grids of the automatic dense route, as multiples of the model's native one."""
 
 TILE_FRACTIONS = (0.35, 0.5)
 """Sides of the tile route's crops as shares of the picture's short side."""
 
-TILE_SHARE = 0.5
+SMALL_TOWER = 10_000_000
+"""Parameters of an image tower up to which the automatic route looks at tiles as well."""
+
+TILE_SHARE = 0.25
 """Share of the tiles in the map when both routes are asked for."""
 
 _EDGE_EPSILON = 1e-3
@@ -143,8 +146,9 @@ def encode_picture(
         prior: from ``priors.clip.load``.
         picture: a Picture or a (1,3,H,W) tensor in [0,1].
         maps: also encode places; False is faster and allows scores only.
-        grid: "auto" is the model's native grid, a coarser and a finer one; a number is patches along the short side.
-        route: "dense", "tiles", "both", or "auto": dense if the model has patch features, otherwise tiles.
+        grid: "auto" is the model's native grid and three finer ones; a number is patches along the short side.
+        route: "dense", "tiles", "both", or "auto": both for a small image tower, dense for a large one, tiles for one
+            without patch features.
 
     Raises:
         PromptError: the dense route on a model without patch features, or a grid out of range.
@@ -206,7 +210,8 @@ def _places(prior: ClipPrior, batch: Tensor, grid: str | int, route: str) -> tup
     if route not in ("auto", "dense", "tiles", "both"):
         raise PromptError(f"There is no route {route!r} to a density map; auto, dense, tiles and both exist.")
     if route == "auto":
-        route = "tiles" if prior.patch_size is None else "dense"
+        small = sum(p.numel() for p in prior.model.visual.parameters()) <= SMALL_TOWER
+        route = "tiles" if prior.patch_size is None else "both" if small else "dense"
     dense_route = route != "tiles"
     places = []
     if dense_route:

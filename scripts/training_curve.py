@@ -44,6 +44,8 @@ def main() -> None:
     if arguments.figures == ["psnr"]:
         right.axhline(validation["input_psnr"][0], color="grey", linestyle=":", label="input")
     right.set(xlabel="step", ylabel="pictures never trained on")
+    for side in (left, right):
+        side.locator_params(axis="x", nbins=6)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)

@@ -135,3 +135,12 @@ def test_many_pictures_at_once_are_single_ones(prior):
 def test_unusable_grids_and_routes(prior, grid, route):
     with pytest.raises(PromptError, match=r"grid|route"):
         encode_picture(prior, picture(), grid=grid, route=route)
+
+
+def test_large_towers_are_asked_for_patches_only(prior, monkeypatch):
+    picture = torch.rand(1, 3, 64, 80)
+    both = density.encode_picture(prior, picture)
+    monkeypatch.setattr(density, "SMALL_TOWER", 0)
+    dense = density.encode_picture(prior, picture)
+    assert len(both.places) == len(dense.places) + len(density.TILE_FRACTIONS)
+    assert all(place.margins is None for place in dense.places)
