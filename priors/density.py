@@ -6,10 +6,10 @@ Score: ``softmax(logit_scale * cos)`` over the positive and the negative end of 
 * dense: patch features of a single pass (``priors.dense``) on grids that follow the picture's shape;
 * tiles: overlapping crops of two sizes, each through the whole tower; slow, but works with any image tower.
 
-Fused they rank places better than either alone and take several times as long (docs/haze_estimation.md): the default for
-small image towers, while large ones are asked for patches only. Maps are averaged as logits, enlarged bilinearly, and given
-the picture's edges by a guided filter. Encoding the picture is the expensive part and knows nothing of the words, so
-it happens once (``EncodedPicture``).
+Fused they rank places better than either alone and take several times as long (docs/haze_estimation.md): the default
+for small image towers, while large ones are asked for patches only. Maps are averaged as logits, enlarged bilinearly,
+and given the picture's edges by a guided filter. Encoding the picture is the expensive part and knows nothing of the
+words, so it happens once (``EncodedPicture``).
 """
 
 from __future__ import annotations
