@@ -17,7 +17,6 @@ from torch import Tensor
 from errors import UnknownNameError
 from restorers import registry
 from restorers.networks.ptg_rm import PtgRm
-from training.degradations.low_light import low_light
 from training.hazy_pairs import Source, open_sources
 from training.recipe import Recipe
 from training.scl_lle import SHORT, open_exposures, pseudo_pairs
@@ -35,8 +34,7 @@ class PtgRmTask(Task):
 
     - ``data``: ``crops``, side lengths in pixels that alternate from step to step; ``sources``, haze sources as for a
       dehazer, or without them dark pictures and the best exposure of the same scene, of which a crop shows at least
-      ``least`` of a side, the dark one up to ``stops`` darker or brighter than it was and both with up to ``tint``
-      (logarithmic) more or less of each colour; ``start``, the registered method whose weights the base starts from.
+      ``least`` of a side; ``start``, the registered method whose weights the base starts from.
     - ``loss``: ``kind``: ``l1`` or ``charbonnier``, both means; ``refined``, the weight lambda_1 of the second
       output; ``epsilon`` of Charbonnier.
     - ``validation``: ``pairs`` of the quick selection.
@@ -59,8 +57,7 @@ class PtgRmTask(Task):
         if "sources" in data:
             self._source = open_sources(data["sources"], root, cache, validation)
         else:
-            numbers = {key: float(data[key]) for key in ("least", "stops", "tint") if key in data}
-            self._source = Exposures(root, cache, validation, **numbers)
+            self._source = Exposures(root, cache, float(data.get("least", 0.6)), validation)
 
     def start(self) -> None:
         """See :meth:`Task.start`: a registered method's weights for the base."""
@@ -106,23 +103,12 @@ class Exposures(Source):
     Args:
         root: Folder of the tar.
         cache: Folder of packed pictures.
-        validation: ``pairs`` of the quick selection.
         least: Smallest share of a scene's side in a crop; tones depend on what else is in the picture.
-        stops: How much darker or brighter than it was the dark picture may be, in powers of two of light.
-        tint: How much more or less light of each colour both pictures may have, as a logarithm.
+        validation: ``pairs`` of the quick selection.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        cache: Path,
-        validation: dict[str, object],
-        *,
-        least: float = 0.6,
-        stops: float = 0.0,
-        tint: float = 0.0,
-    ) -> None:
-        self.root, self.least, self.stops, self.tint = root, least, stops, tint
+    def __init__(self, root: Path, cache: Path, least: float, validation: dict[str, object]) -> None:
+        self.root, self.least = root, least
         self.limit = validation.get("pairs")
         self.pool = open_exposures(root, cache)
         facts = self.pool.facts
@@ -146,9 +132,7 @@ class Exposures(Source):
             cv2.resize(p[top : top + side, left : left + side], (crop, crop), interpolation=cv2.INTER_AREA)[:, ::step]
             for p in pair
         )
-        exposure = 2 ** rng.uniform(-self.stops, self.stops)
-        colours = torch.from_numpy(np.exp(rng.uniform(-self.tint, self.tint, (3, 1, 1)))).float()
-        return _relit(_tensor(dark), exposure * colours), _relit(_tensor(bright), colours)
+        return _tensor(dark), _tensor(bright)
 
     def pairs(self, *, full: bool) -> list[Pair]:
         """The pseudo-pairs of the held-out scenes, at full size."""
@@ -158,10 +142,6 @@ class Exposures(Source):
 
 def _scene(fact: dict[str, object]) -> str:
     return Path(str(fact["name"])).parent.name
-
-
-def _relit(picture: Tensor, gain: Tensor) -> Tensor:
-    return picture if (gain == 1).all() else low_light(picture[None], gain)[0]
 
 
 def _tensor(pixels: np.ndarray) -> Tensor:
