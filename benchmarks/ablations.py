@@ -1,18 +1,21 @@
 """What do a method's parts add? The same samples, steps and seed with and without them.
 
     python benchmarks/ablations.py guidance --data ROOT --steps 300         CLIPHaze: none, density, semantic, both
-    python benchmarks/ablations.py contrastive --data ROOT --steps 300      AECR-Net: L1 alone, with both regularisers
     python benchmarks/ablations.py positions --data ROOT --steps 300        CRL-SR: L1 alone, with each contrastive loss
+    python benchmarks/ablations.py contrastive --data ROOT --of RUN         AECR-Net: L1 alone, with its regularisation
 
-Every line is a run of its own by the method's recipe, whose cosine ends with its last step. CLIPHaze and CRL-SR start
-from random weights, AECR-Net from the embedded ones, which a short run cannot make. PSNR and SSIM are means over
-``--pairs`` drawn validation pairs, always the same, of the recipe's protocol. Lines that are there already are kept
-(``--again`` makes them anew), so that a long table can be made in several sittings.
+Every line is a run of its own by the method's recipe. CLIPHaze and CRL-SR start from random weights and their rate's
+cosine ends with the last step. What contrastive regularisation does to AECR-Net cannot be seen in so short a run: both
+lines go on from ``RUN``, a run by the recipe that was stopped at the step that adds it (``--stop-after``), to the
+recipe's end. PSNR and SSIM are means over ``--pairs`` drawn validation pairs, always the same, of the recipe's
+protocol. Lines that are there already are kept (``--again`` makes them anew), so that a long table can be made in
+several sittings.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 import time
@@ -35,29 +38,28 @@ class Ablation:
         recipe: File below ``training/recipes``.
         arms: What a reader calls a line, to its changes of the recipe.
         common: Changes that all lines share.
+        goes_on: Whether the lines go on from a run, to its recipe's end.
     """
 
     recipe: str
     arms: Mapping[str, Mapping[str, Any]]
     common: Mapping[str, Any] = field(default_factory=dict)
+    goes_on: bool = False
 
 
-_FROM_EMBEDDED = {"data.start": "aecr_net", "data.settle": 0, "data.growth": [], "data.views": [], "restarts": {}}
 _NOT_BIDIRECTIONAL = {"loss.bidirectional": 0}
 _NOT_CONDITIONAL = {"loss.conditional": 0, "loss.reconstruction": 0}
 
 ABLATIONS = {
     "guidance": Ablation(
-        "clip_haze.yaml", {kind: {"network.guidance": kind} for kind in ("none", "density", "semantic", "both")}
+        "clip_haze.yaml",
+        {kind: {"network.guidance": kind} for kind in ("none", "density", "semantic", "both")},
+        {"data.crop": 64, "data.zoom": [3.0, 6.0], "data.views": [], "restarts": {}},
     ),
     "contrastive": Ablation(
         "aecr_net.yaml",
-        {
-            "L1 alone": {"loss.contrastive": 0},
-            "pulled to the clear picture": {"loss.positives_only": True},
-            "and pushed from the hazy one": {},
-        },
-        {**_FROM_EMBEDDED, "data.crop": 96, "batch": 2, "loss.after": 0, "learning_rate": 2e-4},
+        {"L1 alone": {"loss.contrastive": 0}, "with contrastive regularisation": {}},
+        goes_on=True,
     ),
     "positions": Ablation(
         "crl_sr.yaml",
@@ -78,7 +80,8 @@ def main() -> int:
     parser.add_argument("table", choices=ABLATIONS)
     parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="folder of the training data")
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "cache", help="packed data")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=300, help="of lines that start anew")
+    parser.add_argument("--of", type=Path, metavar="RUN", help="the run that 'contrastive' goes on from")
     parser.add_argument("--pairs", type=int, default=20, help="validation pairs of the figures")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "ablations")
@@ -88,9 +91,12 @@ def main() -> int:
 
     torch.set_num_threads(arguments.threads)
     ablation = ABLATIONS[arguments.table]
+    if ablation.goes_on and not arguments.of:
+        parser.error(f"the table {arguments.table!r} goes on from a run; name its folder with --of")
     rows: list[dict[str, object]] = []
     for name, changes in ablation.arms.items():
-        run = arguments.runs / f"{arguments.table}_{arguments.steps}" / name.replace(" ", "_")
+        stem = arguments.of.name if ablation.goes_on else str(arguments.steps)
+        run = arguments.runs / f"{arguments.table}_{stem}" / name.replace(" ", "_")
         if arguments.again:
             shutil.rmtree(run, ignore_errors=True)
         rows.append({"trained": name, **_line(ablation, changes, run, arguments)})
@@ -107,17 +113,25 @@ def _line(
     from training.recipe import load_recipe
     from training.task import create_task
 
+    kept = run / "line.json"
+    if kept.exists():
+        return json.loads(kept.read_text())
     steps = arguments.steps
-    path = ROOT / "training" / "recipes" / ablation.recipe
-    common = {"steps": steps, "warmup": max(steps // 10, 1), "validate_every": steps, "sheet": 0, **ablation.common}
-    recipe = load_recipe(path, {**common, "validation.pairs": 1, **changes})
+    short = {"steps": steps, "warmup": max(steps // 10, 1), "validate_every": steps, "validation.pairs": 1}
+    changes = {**ablation.common, **changes, "sheet": 0, **({} if ablation.goes_on else short)}
+    recipe = load_recipe(ROOT / "training" / "recipes" / ablation.recipe, changes)
+    if ablation.goes_on:
+        shutil.copytree(arguments.of, run, dirs_exist_ok=True)
+    options = Options(
+        data=arguments.data, output=run, cache=arguments.cache, device="cpu", tensorboard=False,
+        resume=ablation.goes_on, changed=ablation.goes_on,
+    )  # fmt: skip
     started = time.process_time()
-    if not (run / "weights.safetensors").exists():
-        fit(recipe, Options(data=arguments.data, output=run, cache=arguments.cache, device="cpu", tensorboard=False))
+    fit(recipe, options)
     seconds = time.process_time() - started
     figures = evaluate(run, arguments.data, arguments.cache, device="cpu", limit=arguments.pairs)
-    return {
-        "steps": steps,
+    line = {
+        "steps": recipe.steps,
         "psnr": round(figures["psnr"], 2),
         "ssim": round(figures["ssim"], 4),
         "input_psnr": round(figures["input_psnr"], 2),
@@ -125,6 +139,8 @@ def _line(
         "parameters": count_parameters(create_task(recipe).model),
         "cpu_seconds": round(seconds),
     }
+    kept.write_text(json.dumps(line))
+    return line
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from training.losses.frequency import spectrum_distance
 from training.recipe import Recipe
 from training.settle import settle
 from training.task import Pair, Task
+from training.views import Views
 
 _LOSSES = ("l1", "contrastive", "spectrum", "features", "negatives", "positives_only", "floor", "after")
 
@@ -28,12 +29,10 @@ class DehazeTask(Task):
 
     The recipe's tables:
 
-    - ``data``: ``crop`` in pixels, ``sources``: name (``nyu``, ``photographs``, ``folders``, ``sets``) to its
-      options with a ``share`` of the samples; ``views``, stages each with ``until`` (the first step that is no longer
-      of it), ``crop`` and ``zoom`` (the factors between which pictures are reduced before they are cropped), in place
-      of ``crop`` and the sources' own ``zoom``; ``growth``, see ``training/growth.py``; ``start``, the registered
-      method whose weights the network starts from, or ``settle``, the number of crops by which AECR-Net's start
-      weights are scaled (``training/settle.py``).
+    - ``data``: ``sources``: name (``nyu``, ``photographs``, ``folders``, ``sets``) to its options with a ``share`` of
+      the samples; ``crop``, ``zoom`` and ``views``, see ``training/views.py``; ``growth``, see ``training/growth.py``;
+      ``start``, the registered method whose weights the network starts from, or ``settle``, the number of crops by
+      which AECR-Net's start weights are scaled (``training/settle.py``).
     - ``loss``: weights ``l1``, ``contrastive``, ``spectrum``; for the contrastive term ``features`` (``vgg19``,
       ``squeezenet``, ``clip``), ``negatives``, ``positives_only``, ``floor``, and ``after``, the step from which it is
       added.
@@ -47,6 +46,7 @@ class DehazeTask(Task):
                 raise UnknownNameError("loss option", key, _LOSSES)
         self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in ("l1", "contrastive", "spectrum")}
         self.growth = Growth(self.model, recipe.data.get("growth", ()))
+        self.views = Views.of(recipe.data)
         self._source: Source | None = None
         self._contrastive: list[ContrastiveRegularisation] = []  # in a list: frozen networks are no submodules
 
@@ -76,12 +76,7 @@ class DehazeTask(Task):
         """See :meth:`Task.sample`."""
         assert self._source is not None, "prepare() comes first"
         rng = np.random.default_rng((self.recipe.seed, index))
-        step = index // self.recipe.batch
-        views = self.recipe.data.get("views", ())
-        view = next((stage for stage in views if step < int(stage["until"])), {})
-        crop = int(view.get("crop", self.recipe.data["crop"]))
-        zoom = tuple(map(float, view["zoom"])) if "zoom" in view else None
-        hazy, clear = self._source.draw(crop, rng, min(step / self.recipe.steps, 1.0), zoom)
+        hazy, clear = self._source.draw(self.views.at(index // self.recipe.batch), rng)
         return {"hazy": hazy, "clear": clear}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from training.degradations import camera, haze
 from training.degradations.depth import photograph_depth
 from training.recipe import file_sha256
 from training.task import Pair
+from training.views import View
 
 DEPTH_FIELDS = 4
 """Depth fields drawn for each photograph when it is packed."""
@@ -107,16 +108,12 @@ class Source(ABC):
     """Where samples come from."""
 
     @abstractmethod
-    def draw(
-        self, crop: int, rng: np.random.Generator, done: float = 0.0, zoom: tuple[float, float] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """A hazy and a clear crop (3, crop, crop), turned and mirrored at random.
 
         Args:
-            crop: Side in pixels.
+            view: Size of the crop, and how far the picture is reduced first.
             rng: Source of randomness.
-            done: How much of the run is done, in [0, 1].
-            zoom: Between which factors the picture is reduced first, where a source can; else as its options say.
         """
 
     @abstractmethod
@@ -135,8 +132,6 @@ class Scenes(Source):
         validation: Options of the recipe's validation: ``haze`` (a table, or absent for the SOTS recipe), ``scenes``
             and ``betas`` of the quick selection.
         turns: Whether pictures may be turned by quarter turns; haze outdoors has an up and a down.
-        zoom: Pictures are reduced by up to this factor before they are cropped, so that a crop sees more of the scene;
-            the factor at the start of the run and at its end, linear between them.
     """
 
     def __init__(
@@ -148,34 +143,26 @@ class Scenes(Source):
         validation: Mapping[str, Any],
         *,
         turns: bool = True,
-        zoom: tuple[float, float] = (1.0, 1.0),
     ) -> None:
-        self.kind, self.haze_range, self.turns, self.zoom = kind, haze_range, turns, zoom
+        self.kind, self.haze_range, self.turns = kind, haze_range, turns
         self.options = dict(validation)
         self.training = _open(kind, root, cache, validation=False)
         self.held_out = _open(kind, root, cache, validation=True)
         if not len(self.training[0]):
             raise SetError(f"There are no training pictures for {kind!r} below {root}; check --data.")
 
-    def draw(
-        self, crop: int, rng: np.random.Generator, done: float = 0.0, zoom: tuple[float, float] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """See :meth:`Source.draw`."""
         pictures, depths = self.training
         index = int(rng.integers(len(pictures)))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         picture = pictures[index]
-        least, most = zoom or (1.0, self.zoom[0] + (self.zoom[1] - self.zoom[0]) * done)
-        if most > 1:
-            short = min(picture.shape[:2])
-            picture = data.reduce_picture(picture, max(crop, round(short / rng.uniform(least, most))))
+        picture = data.reduce_picture(picture, view.short(min(picture.shape[:2]), rng))
         depth = _depth(depths, index, picture.shape[:2], rng)
-        top = int(rng.integers(max(picture.shape[0] - crop, 0) + 1))
-        left = int(rng.integers(max(picture.shape[1] - crop, 0) + 1))
-        window = (slice(top, top + crop), slice(left, left + crop))
+        window = _window(picture.shape[0], picture.shape[1], view.crop, rng)
         clear = _as_tensor(picture[window])
         hazy = self.haze_range.apply(clear, depth[..., window[0], window[1]], generator)
-        return _turned(hazy[0], clear[0], crop, self.turns, rng)
+        return _turned(hazy[0], clear[0], self.turns, rng)
 
     def pairs(self, *, full: bool) -> list[Pair]:
         """All held-out pictures x ten betas, or the recipe's quick selection, every haze level about as often."""
@@ -216,15 +203,16 @@ class PairedPictures(Source):
         if not self.training:
             raise SetError(f"No pictures of {what} pair up by name; rename them.")
 
-    def draw(
-        self, crop: int, rng: np.random.Generator, done: float = 0.0, zoom: tuple[float, float] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """See :meth:`Source.draw`."""
         hazy, clear = _read_pair(self.training[int(rng.integers(len(self.training)))])
-        top = int(rng.integers(max(hazy.shape[-2] - crop, 0) + 1))
-        left = int(rng.integers(max(hazy.shape[-1] - crop, 0) + 1))
-        window = (..., slice(top, top + crop), slice(left, left + crop))
-        return _turned(hazy[0][window], clear[0][window], crop, True, rng)
+        short = min(hazy.shape[-2:])
+        scale = view.short(short, rng) / short
+        if scale < 1:
+            size = [round(length * scale) for length in hazy.shape[-2:]]
+            hazy, clear = (F.interpolate(x, size, mode="area") for x in (hazy, clear))
+        window = (..., *_window(hazy.shape[-2], hazy.shape[-1], view.crop, rng))
+        return _turned(hazy[0][window], clear[0][window], True, rng)
 
     def pairs(self, *, full: bool) -> list[Pair]:
         """All held-out pairs; they are few."""
@@ -289,11 +277,9 @@ class Mixture(Source):
         self.sources, self.shares = [source for source, _ in sources], shares / shares.sum()
         self.judge = judge
 
-    def draw(
-        self, crop: int, rng: np.random.Generator, done: float = 0.0, zoom: tuple[float, float] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """See :meth:`Source.draw`."""
-        return self.sources[int(rng.choice(len(self.sources), p=self.shares))].draw(crop, rng, done, zoom)
+        return self.sources[int(rng.choice(len(self.sources), p=self.shares))].draw(view, rng)
 
     def pairs(self, *, full: bool) -> list[Pair]:
         """The judge's."""
@@ -334,9 +320,7 @@ def open_source(
         return _PAIRED[name](root, options)
     if name in _PACKERS:
         turns = bool(options.get("turns", name == "nyu"))
-        zoom = options.get("zoom", 1.0)
-        zoom = tuple(map(float, zoom)) if isinstance(zoom, Sequence) else (float(zoom), float(zoom))
-        return Scenes(name, root, cache, HazeRange.of(options.get("haze", {})), validation, turns=turns, zoom=zoom)
+        return Scenes(name, root, cache, HazeRange.of(options.get("haze", {})), validation, turns=turns)
     raise UnknownNameError("data source", name, [*_PACKERS, *_PAIRED])
 
 
@@ -364,10 +348,16 @@ def _depth(depths: data.PicturePool, index: int, size: tuple[int, int], rng: np.
     return raw if raw.shape[-2:] == size else F.interpolate(raw, size, mode="bilinear", align_corners=False)
 
 
-def _turned(hazy: Tensor, clear: Tensor, crop: int, turns: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    both = torch.stack([hazy, clear])
-    if both.shape[-2] < crop or both.shape[-1] < crop:
+def _window(height: int, width: int, crop: int, rng: np.random.Generator) -> tuple[slice, slice]:
+    """Rows and columns of a random crop."""
+    if min(height, width) < crop:
         raise SetError(f"A training picture is smaller than the crop of {crop} pixels; lower data.crop in the recipe.")
+    top, left = int(rng.integers(height - crop + 1)), int(rng.integers(width - crop + 1))
+    return slice(top, top + crop), slice(left, left + crop)
+
+
+def _turned(hazy: Tensor, clear: Tensor, turns: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    both = torch.stack([hazy, clear])
     if rng.random() < 0.5:
         both = both.flip(-1)
     if turns:

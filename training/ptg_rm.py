@@ -21,6 +21,7 @@ from training.hazy_pairs import Source, open_sources
 from training.recipe import Recipe
 from training.scl_lle import SHORT, open_exposures, pseudo_pairs
 from training.task import Pair, Task
+from training.views import View, Views
 
 DARK_LUMA = (8.0, 50.0)
 _OPTIONS = ("kind", "refined", "epsilon")
@@ -32,9 +33,9 @@ class PtgRmTask(Task):
 
     The recipe's tables:
 
-    - ``data``: ``crops``, side lengths in pixels that alternate from step to step; ``sources``, haze sources as for a
-      dehazer, or without them dark pictures and the best exposure of the same scene, of which a crop shows at least
-      ``least`` of a side; ``start``, the registered method whose weights the base starts from.
+    - ``data``: ``crop``, ``zoom`` and ``views``, see ``training/views.py``; ``sources``, haze sources as for a dehazer,
+      or without them dark pictures and the best exposure of the same scene, of which a crop shows at least ``least``
+      of a side, whatever the zoom; ``start``, the registered method whose weights the base starts from.
     - ``loss``: ``kind``: ``l1`` or ``charbonnier``, both means; ``refined``, the weight lambda_1 of the second
       output; ``epsilon`` of Charbonnier.
     - ``validation``: ``pairs`` of the quick selection.
@@ -49,6 +50,7 @@ class PtgRmTask(Task):
             raise UnknownNameError("pixel loss", str(recipe.loss["kind"]), KINDS)
         if "sources" not in recipe.data:
             self.protocol = "lowlight-rgb"
+        self.views = Views.of(recipe.data)
         self._source: Source | None = None
 
     def prepare(self, root: Path, cache: Path) -> None:
@@ -68,10 +70,8 @@ class PtgRmTask(Task):
     def sample(self, index: int) -> dict[str, Tensor]:
         """See :meth:`Task.sample`."""
         assert self._source is not None, "prepare() comes first"
-        crops = list(self.recipe.data["crops"])
-        size = int(crops[index // self.recipe.batch % len(crops)])
-        done = min(index / (self.recipe.steps * self.recipe.batch), 1.0)
-        degraded, reference = self._source.draw(size, np.random.default_rng((self.recipe.seed, index)), done)
+        rng = np.random.default_rng((self.recipe.seed, index))
+        degraded, reference = self._source.draw(self.views.at(index // self.recipe.batch), rng)
         return {"degraded": degraded, "reference": reference}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -119,10 +119,9 @@ class Exposures(Source):
             if DARK_LUMA[0] <= fact["luma"] <= DARK_LUMA[1] and not fact["best"]
         ]
 
-    def draw(
-        self, crop: int, rng: np.random.Generator, done: float = 0.0, zoom: tuple[float, float] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One aligned pair (3, crop, crop) each: most of a scene, reduced, perhaps mirrored."""
+        crop = view.crop
         pair = [self.pool[index] for index in self.members[int(rng.integers(len(self.members)))]]
         short = min(SHORT, *pair[0].shape[:2])
         side = int(rng.integers(max(min(crop, short), round(self.least * short)), short + 1))

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import torch.nn.functional as F
 
 from errors import SetError, UnknownNameError, UsageError
 from images import encode_picture, write_picture
@@ -20,6 +21,7 @@ from training.dehaze import DehazeTask
 from training.hazy_pairs import Folders, HazeRange, Mixture, Scenes, Sets, Source, open_source
 from training.recipe import Recipe
 from training.validate import some
+from training.views import View
 
 
 @pytest.fixture(scope="module")
@@ -75,20 +77,8 @@ def test_crops_stay_aligned(data, cache):
     none = HazeRange(beta=(0.0, 0.0))
     source = Scenes("nyu", data, cache, none, {})
     for seed in range(5):
-        hazy, clear = source.draw(24, np.random.default_rng(seed))
+        hazy, clear = source.draw(View(24), np.random.default_rng(seed))
         torch.testing.assert_close(hazy, clear, atol=1e-6, rtol=0)
-
-
-def test_zoom_goes_from_its_first_value_to_its_last(data, cache):
-    """A picture of 72 pixels reduced by up to three and cropped to 24 shows most of itself; at the end nothing is."""
-
-    def crops(zoom, done):
-        source = open_source("nyu", data, cache, {"zoom": zoom, "haze": {"beta": [0.0, 0.0]}}, {})
-        return torch.stack([source.draw(24, np.random.default_rng(seed), done)[1] for seed in range(8)])
-
-    assert torch.equal(crops([3.0, 1.0], 1.0), crops(1.0, 0.0))
-    assert torch.equal(crops([3.0, 1.0], 0.5), crops(2.0, 0.5))
-    assert not torch.equal(crops([3.0, 1.0], 0.0), crops([3.0, 1.0], 0.5))
 
 
 def test_views_set_crop_and_zoom_by_step(data, cache):
@@ -111,14 +101,14 @@ def test_a_mixture_draws_by_shares_and_validates_by_its_judge():
         def __init__(self, value):
             self.value = value
 
-        def draw(self, crop, rng, done=0.0, zoom=None):
-            return (torch.full((3, crop, crop), self.value),) * 2
+        def draw(self, view, rng):
+            return (torch.full((3, view.crop, view.crop), self.value),) * 2
 
         def pairs(self, *, full):
             return [self.value]
 
     mixture = Mixture([(Constant(0.0), 1.0), (Constant(1.0), 3.0)], Constant(7.0))
-    drawn = [float(mixture.draw(2, np.random.default_rng(seed))[0].mean()) for seed in range(400)]
+    drawn = [float(mixture.draw(View(2), np.random.default_rng(seed))[0].mean()) for seed in range(400)]
     assert 0.67 < np.mean(drawn) < 0.83
     assert mixture.pairs(full=True) == [7.0]
 
@@ -203,8 +193,23 @@ def test_folders_in_resides_layout_pair_and_crop_to_the_centre(tmp_path):
         hazy, clear = pair.make()
         assert torch.equal(hazy, clear) and hazy.shape == (1, 3, 52, 62)
     for seed in range(4):
-        hazy, clear = source.draw(40, np.random.default_rng(seed))
+        hazy, clear = source.draw(View(40), np.random.default_rng(seed))
         assert torch.equal(hazy, clear) and hazy.shape == (3, 40, 40)
+
+
+def test_pairs_from_files_are_reduced_alike_before_they_are_cropped(tmp_path):
+    source = Folders(tmp_path, write_pairs(tmp_path, count=1))
+    clear = source.pairs(full=True)[0].make()[1]
+    source.training = source.held_out
+    whole = F.interpolate(clear, (26, 31), mode="area")[0]
+    places = [turned for left in range(6) for turned in _turns(whole[..., left : left + 26])]
+    for seed in range(8):
+        hazy, clear = source.draw(View(26, (2.0, 2.0)), np.random.default_rng(seed))
+        assert torch.equal(hazy, clear) and any(torch.equal(clear, place) for place in places)
+
+
+def _turns(picture):
+    return [side.rot90(k, (-2, -1)) for side in (picture, picture.flip(-1)) for k in range(4)]
 
 
 @pytest.mark.parametrize("clear", ["clear", "gt"])
@@ -221,7 +226,7 @@ def test_resides_own_folders(tmp_path, clear):
     source = open_source("sets", tmp_path, tmp_path, {"training": "ITS", "validation": "SOTS/indoor"}, {})
     assert len(source.training) == 6 and len(source.pairs(full=True)) == 3
     for seed in range(4):
-        hazy, clear_crop = source.draw(32, np.random.default_rng(seed))
+        hazy, clear_crop = source.draw(View(32), np.random.default_rng(seed))
         assert ((hazy - clear_crop / 2 - 100 / 255).abs() <= 0.5 / 255 + 1e-6).all()
 
 
@@ -301,4 +306,4 @@ def test_what_cannot_be_trained_on_is_said(tmp_path, data, cache):
     with pytest.raises(SetError, match="is missing"):
         open_source("nyu", tmp_path, cache, {}, {})
     with pytest.raises(SetError, match="smaller than the crop"):
-        Scenes("nyu", data, cache, HazeRange(), {}).draw(80, np.random.default_rng(0))
+        Scenes("nyu", data, cache, HazeRange(), {}).draw(View(80), np.random.default_rng(0))

@@ -48,7 +48,7 @@ def recipe(**changes):
         "validate_every": 2,
         "sheet": 0,
         "network": MODULE,
-        "data": {"crops": [16, 24]},
+        "data": {"crop": [16, 24]},
         "loss": {"kind": "l1"},
         "validation": {"pairs": 2},
     }
@@ -102,7 +102,7 @@ def test_the_base_starts_from_registered_weights(root, tmp_path, monkeypatch):
     torch.manual_seed(9)
     ready = SclLle(width=4)
     monkeypatch.setattr(ptg_rm.registry, "create", lambda name: ready)
-    data = {"crops": [16], "start": "scl_lle"}
+    data = {"crop": 16, "start": "scl_lle"}
     task = made(root, tmp_path, data=data)
     assert all(torch.equal(a, b) for a, b in zip(task.model.base.parameters(), ready.parameters(), strict=True))
 

@@ -1,0 +1,94 @@
+"""Views: how large a step's crops are, and how far pictures are reduced before they are cropped.
+
+A small crop of a reduced picture shows the scene at the price of a corner of it. Where time is short, a network learns
+what depends on the scene (how much haze lies where) from many of those, and what depends on pixels from few crops of
+larger pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from errors import UnknownNameError, UsageError
+
+_KEYS = ("until", "crop", "zoom")
+
+
+@dataclass(frozen=True)
+class View:
+    """What a sample shows of its picture.
+
+    Attributes:
+        crop: Side of the crop in pixels.
+        zoom: Least and greatest factor by which the picture is reduced first; never below the crop.
+    """
+
+    crop: int
+    zoom: tuple[float, float] = (1.0, 1.0)
+
+    def short(self, short: int, rng: np.random.Generator) -> int:
+        """Short side, in pixels, of a picture whose short side is ``short`` now, once reduced for this view."""
+        if self.zoom[1] <= 1:
+            return short
+        return max(self.crop, round(short / rng.uniform(*self.zoom)))
+
+
+class Views:
+    """Views by the step alone, so that a resumed run draws what the uninterrupted one draws.
+
+    Args:
+        crop: Side of the crops in pixels, or several that alternate from step to step.
+        zoom: Least and greatest factor by which pictures are reduced.
+        stages: Each a table with ``until``, the first step that is no longer of it, and ``crop`` or ``zoom`` in place
+            of those, in order.
+
+    Raises:
+        UsageError: A stage has no ``until`` or ends before the one before it, or a zoom does not go upwards from 1.
+        UnknownNameError: A stage has another entry.
+
+    Example:
+        >>> views = Views(crop=96, stages=[{"until": 100, "crop": 64, "zoom": [4.0, 7.0]}])
+        >>> views.at(99)
+        View(crop=64, zoom=(4.0, 7.0))
+        >>> views.at(100)
+        View(crop=96, zoom=(1.0, 1.0))
+    """
+
+    def __init__(
+        self,
+        crop: int | Sequence[int],
+        zoom: Sequence[float] = (1.0, 1.0),
+        stages: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self._last = _alternating(crop, zoom)
+        self._stages: list[tuple[int, tuple[View, ...]]] = []
+        for stage in stages:
+            for key in stage:
+                if key not in _KEYS:
+                    raise UnknownNameError("entry of a view", key, _KEYS)
+            if "until" not in stage or (self._stages and int(stage["until"]) <= self._stages[-1][0]):
+                raise UsageError("Every stage of a recipe's views needs 'until', a step later than the one before.")
+            views = _alternating(stage.get("crop", crop), stage.get("zoom", zoom))
+            self._stages.append((int(stage["until"]), views))
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Views:
+        """From a recipe's ``data``: its ``crop``, and ``zoom`` and ``views`` if it has them."""
+        return cls(data["crop"], data.get("zoom", (1.0, 1.0)), data.get("views", ()))
+
+    def at(self, step: int) -> View:
+        """The view of ``step``."""
+        views = next((views for until, views in self._stages if step < until), self._last)
+        return views[step % len(views)]
+
+
+def _alternating(crop: int | Sequence[int], zoom: Sequence[float]) -> tuple[View, ...]:
+    least, most = map(float, zoom)
+    if not 1 <= least <= most:
+        raise UsageError(f"A recipe's zoom is [least, greatest], neither below 1; it is [{least:g}, {most:g}].")
+    crops = crop if isinstance(crop, Sequence) else (crop,)
+    return tuple(View(int(side), (least, most)) for side in crops)
