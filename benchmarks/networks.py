@@ -2,13 +2,15 @@
 
     python benchmarks/networks.py                                     all, 620x460 and 1600x1200, fp32 and bf16
     python benchmarks/networks.py --sizes 620x460 --models aecr_net --dtypes fp32
-    python benchmarks/networks.py --sizes 3456x2304 --models clip_haze --dtypes fp32 --limit 600
+    python benchmarks/networks.py --embedded                          the networks of the embedded weights, guides and all
+    python benchmarks/networks.py --embedded --sizes 3456x2304 --models clip_haze --dtypes fp32 --limit 600
 
-Weights are random: they change neither time nor memory. Every line is a process of its own that restores one picture
-as a user would (``restorers.pipeline.restore``, tiles chosen by it), so that the peak is that of this line. The rate is
-that of one convolution, 64 to 64 channels, 256x256, channels last, measured beside each line. Operations are multiply-
-accumulates of convolutions, products and scans, counted on a small picture. A line that the same network's smaller
-picture says would take longer than ``--limit`` seconds is not run: it has the time predicted from there, marked so.
+Without ``--embedded`` the networks have the papers' sizes and random weights, which change neither time nor memory.
+Every line is a process of its own that restores one picture as a user would (``restorers.pipeline.restore``, tiles chosen
+by it), so that the peak is that of this line. The rate is that of one convolution, 64 to 64 channels, 256x256, channels
+last, measured beside each line. Operations are multiply-accumulates of convolutions, products and scans, counted on a
+small picture. A line that the same network's smaller picture says would take longer than ``--limit`` seconds is not run:
+it has the time predicted from there, marked so.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks._machine import report  # noqa: E402 - the script runs from anywhere
 
 OPTIONS = {"clip_haze": {"guidance": "none"}}
-"""The guide's cost is measured with the priors."""
+"""Of networks without weights. The guide's cost is measured with the priors."""
 
 
 def convolution_rate(dtype: str) -> float:
@@ -68,15 +70,17 @@ def operations(model: object) -> float:
     return (counter.get_total_flops() / 2 + scanned) / x[0, 0].numel()
 
 
-def measure(name: str, size: str, dtype: str, repeats: int) -> dict[str, object]:
+def measure(name: str, size: str, dtype: str, repeats: int, embedded: bool) -> dict[str, object]:
     """Cost of one network on one size; runs in a process of its own."""
     import torch
 
+    from restorers import registry
     from restorers.networks import architecture
     from restorers.pipeline import place, restore
 
     torch.manual_seed(0)
-    model = place(architecture(name).load()(**OPTIONS.get(name, {})), "cpu")
+    model = registry.create(name) if embedded else architecture(name).load()(**OPTIONS.get(name, {}))
+    model = place(model, "cpu")
     per_pixel = operations(model)  # also compiles what is compiled
     width, height = map(int, size.split("x"))
     x = torch.rand(1, 3, height, width)
@@ -112,36 +116,40 @@ def predicted(row: dict[str, object], size: str) -> dict[str, object]:
 
 def main() -> int:
     """Measure all, and print and keep the table."""
+    from restorers import registry
     from restorers.networks import architectures
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(architectures()))
+    parser.add_argument("--models", nargs="+", help="default: all")
+    parser.add_argument("--embedded", action="store_true", help="registered methods with their embedded weights")
     parser.add_argument("--sizes", nargs="+", default=["620x460", "1600x1200"], metavar="WxH", help="small to large")
     parser.add_argument("--dtypes", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit", type=float, default=120.0, help="seconds, beyond which a line is predicted instead")
-    parser.add_argument("--name", default="networks", help="of the file below benchmarks/results")
+    parser.add_argument("--name", help="of the file below benchmarks/results; default networks or networks_embedded")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        print(json.dumps(measure(*arguments.child, arguments.repeats)))
+        print(json.dumps(measure(*arguments.child, arguments.repeats, arguments.embedded)))
         return 0
+    name = arguments.name or ("networks_embedded" if arguments.embedded else "networks")
+    every = [card.name for card in registry.cards() if card.weights] if arguments.embedded else list(architectures())
     rows: list[dict[str, object]] = []
     for dtype in arguments.dtypes:
-        for model in arguments.models:
+        for model in arguments.models or every:
             last: dict[str, object] | None = None
             for size in arguments.sizes:
                 row = predicted(last, size) if last else None
                 if row is None or float(str(row["cpu_seconds"])) < arguments.limit:
                     command = [sys.executable, __file__, "--child", model, size, dtype]
-                    command += ["--repeats", str(arguments.repeats)]
+                    command += ["--repeats", str(arguments.repeats), *(["--embedded"] * arguments.embedded)]
                     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
                     if done.returncode:
                         print(f"{model} {size} {dtype}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
                         return 1
                     row = last = {"model": model, "size": size, "dtype": dtype, **json.loads(done.stdout)}
                 rows.append(row)
-                report(arguments.name, rows, "torch", "numba")  # after every line: the last ones can take long
+                report(name, rows, "torch", "numba")  # after every line: the last ones can take long
     return 0
 
 
