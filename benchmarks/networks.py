@@ -2,15 +2,15 @@
 
     python benchmarks/networks.py                                     all, 620x460 and 1600x1200, fp32 and bf16
     python benchmarks/networks.py --sizes 620x460 --models aecr_net --dtypes fp32
-    python benchmarks/networks.py --embedded                          the networks of the embedded weights, guides and all
+    python benchmarks/networks.py --embedded                          the networks of the embedded weights
     python benchmarks/networks.py --embedded --sizes 3456x2304 --models clip_haze --dtypes fp32 --limit 600
 
 Without ``--embedded`` the networks have the papers' sizes and random weights, which change neither time nor memory.
-Every line is a process of its own that restores one picture as a user would (``restorers.pipeline.restore``, tiles chosen
-by it), so that the peak is that of this line. The rate is that of one convolution, 64 to 64 channels, 256x256, channels
-last, measured beside each line. Operations are multiply-accumulates of convolutions, products and scans, counted on a
-small picture. A line that the same network's smaller picture says would take longer than ``--limit`` seconds is not run:
-it has the time predicted from there, marked so.
+Every line is a process of its own that restores one picture as a user would (``restorers.pipeline.restore``, tiles
+chosen by it), so that the peak is that of this line. The rate is that of one convolution, 64 to 64 channels, 256x256,
+channels last, measured beside each line. Operations are multiply-accumulates of convolutions, products and scans,
+counted on a small picture. A line that the same network's smaller picture says would take longer than ``--limit``
+seconds is not run: it has the time predicted from there, marked so.
 """
 
 from __future__ import annotations
