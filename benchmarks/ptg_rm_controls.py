@@ -87,9 +87,11 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "ptg_rm_controls")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    common: dict[str, Any] = {"steps": arguments.steps, "validate_every": arguments.steps, "sheet": 0}
+    common: dict[str, Any] = {
+        "steps": arguments.steps, "validate_every": arguments.steps, "restarts": {}, "sheet": 0
+    }  # fmt: skip
     if arguments.crops:
-        common["data.crops"] = arguments.crops
+        common["data.crop"] = arguments.crops
     recipe = load_recipe(RECIPE, common)
     rows = [{"trained": "nothing: the base as embedded", "steps": 0, **_as_embedded(recipe, arguments)}]
     for name, changes in controls(recipe.network).items():
@@ -99,14 +101,12 @@ def main() -> int:
         task = create_task(changed)
         rows.append({"trained": name, "steps": arguments.steps, **means([figures]),
                      "parameters": count_parameters(task.model)})  # fmt: skip
-        print(rows[-1], flush=True)
         if not changes:
             task.prepare(arguments.data, arguments.cache)
             load_weights(task.model, run / "weights.safetensors")
             rows.append({"trained": "... given g of other pictures", "steps": arguments.steps, **exchanged(task),
                          "parameters": rows[-1]["parameters"]})  # fmt: skip
-            print(rows[-1], flush=True)
-    report("ptg_rm_controls", rows, "torch")
+        report("ptg_rm_controls", rows, "torch")  # after every run: the last ones can take long
     return 0
 
 
