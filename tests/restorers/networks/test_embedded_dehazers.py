@@ -15,7 +15,9 @@ def psnr(x, reference):
     return float(-10 * torch.log10((x - reference).square().mean()))
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("aecr_net", 2_614_145), ("clip_haze", 685_961)])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("aecr_net", 2_614_145), ("clip_haze", 685_961), ("dark_channel+ptg_rm", 475_562)]
+)
 def test_haze_goes_and_bfloat16_changes_nothing_that_counts(name, parameters):
     network = registry.create(name).eval()
     assert sum(p.numel() for p in network.parameters()) == parameters == registry.card(name).parameters
