@@ -32,6 +32,9 @@ from training.views import View
 DEPTH_FIELDS = 4
 """Depth fields drawn for each photograph when it is packed."""
 
+DAYLIGHT_LUMA = (85.0, 165.0)
+"""Exposures of a multi-exposure scene that are photographs like others, by their mean luma of 255."""
+
 
 @dataclass(frozen=True)
 class HazeRange:
@@ -46,6 +49,8 @@ class HazeRange:
         near: Haze in front of everything, as depth added to all of it, up to this; in a third of the pictures.
         noise: Largest deviation of sensor noise, of 255.
         jpeg: Share of pictures that were a JPEG file of quality 40 to 95.
+        tone: Share of pictures whose tone curve, white balance and saturation are another camera's, under the haze and
+            in the picture that is wanted; few photographs are learned by heart otherwise.
     """
 
     beta: tuple[float, float] = (0.6, 1.8)
@@ -56,6 +61,7 @@ class HazeRange:
     near: float = 0.0
     noise: float = 0.0
     jpeg: float = 0.0
+    tone: float = 0.0
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> HazeRange:
@@ -70,7 +76,7 @@ class HazeRange:
                 raise UnknownNameError("haze option", key, known)
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
-    def apply(self, clear: Tensor, depth: Tensor, generator: torch.Generator) -> Tensor:
+    def apply(self, clear: Tensor, depth: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Lay haze on one picture.
 
         Args:
@@ -79,12 +85,18 @@ class HazeRange:
             generator: Source of randomness.
 
         Returns:
-            (1, 3, h, w) in [0, 1].
+            The hazy picture and the clear one it should become, (1, 3, h, w) in [0, 1].
         """
 
         def chance(share: float) -> bool:
             return bool(torch.rand(1, generator=generator) < share)
 
+        if self.tone and chance(self.tone):
+            gamma, gain, saturation = (
+                haze.sample_uniform(1, *span, generator) for span in ((0.7, 1.4), (0.8, 1.1), (0.5, 1.25))
+            )
+            balance = 1 + 0.06 * (2 * torch.rand(1, 3, 1, 1, generator=generator) - 1)
+            clear = camera.tone(clear, gamma=gamma, gain=gain * balance, saturation=saturation)
         beta = haze.sample_uniform(1, *self.beta, generator)
         airlight = haze.sample_airlight(1, generator, low=self.airlight[0], high=self.airlight[1], tint=self.tint)
         if self.white and chance(self.white):
@@ -101,7 +113,7 @@ class HazeRange:
             hazy = camera.gaussian_noise(hazy, sigma, generator)
         if chance(self.jpeg):
             hazy = camera.jpeg(hazy, [int(torch.randint(40, 96, (1,), generator=generator))])
-        return hazy.clamp(0, 1)
+        return hazy.clamp(0, 1), clear
 
 
 class Source(ABC):
@@ -122,10 +134,10 @@ class Source(ABC):
 
 
 class Scenes(Source):
-    """Pictures with depth in pools: NYU scenes (measured depth) or photographs (plausible depth).
+    """Pictures with depth in pools: NYU scenes (measured depth), photographs and exposures of scenes (plausible depth).
 
     Args:
-        kind: ``nyu`` or ``photographs``.
+        kind: ``nyu``, ``photographs`` or ``exposures``.
         root: Folder of the tars.
         cache: Folder for packed pools.
         haze_range: What haze to draw in training.
@@ -161,7 +173,7 @@ class Scenes(Source):
         depth = _depth(depths, index, picture.shape[:2], rng)
         window = _window(picture.shape[0], picture.shape[1], view.crop, rng)
         clear = _as_tensor(picture[window])
-        hazy = self.haze_range.apply(clear, depth[..., window[0], window[1]], generator)
+        hazy, clear = self.haze_range.apply(clear, depth[..., window[0], window[1]], generator)
         return _turned(hazy[0], clear[0], self.turns, rng)
 
     def pairs(self, *, full: bool) -> list[Pair]:
@@ -185,7 +197,7 @@ class Scenes(Source):
         rng = np.random.default_rng((977, scene, int(level)))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         depth = _depth(depths, scene, pictures[scene].shape[:2], rng)
-        return HazeRange.of(self.options["haze"]).apply(clear, depth, generator), clear
+        return HazeRange.of(self.options["haze"]).apply(clear, depth, generator)
 
 
 class PairedPictures(Source):
@@ -389,13 +401,25 @@ def _pack_nyu(root: Path, validation: bool) -> Iterator[tuple[np.ndarray, np.nda
 def _pack_photographs(root: Path, validation: bool) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, Any]]]:
     rng = np.random.default_rng(31)
     for name, picture in data.bsds(root, validation=validation):
-        fields = [(photograph_depth(picture, rng) * 255).round().astype(np.uint8) for _ in range(DEPTH_FIELDS)]
-        yield picture, np.dstack(fields), {"name": name}
+        yield picture, _depth_fields(picture, rng), {"name": name}
+
+
+def _pack_exposures(root: Path, validation: bool) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, Any]]]:
+    rng = np.random.default_rng(32)
+    for name, luma, best, picture in data.multi_exposure(root, validation=validation):
+        if best or DAYLIGHT_LUMA[0] <= luma <= DAYLIGHT_LUMA[1]:
+            yield picture, _depth_fields(picture, rng), {"name": name}
+
+
+def _depth_fields(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    fields = [(photograph_depth(picture, rng) * 255).round().astype(np.uint8) for _ in range(DEPTH_FIELDS)]
+    return np.dstack(fields)
 
 
 _PACKERS = {
     "nyu": (("nyu_images.tar", "nyu_depth.tar"), _pack_nyu),
     "photographs": (("bsds400.tar",), _pack_photographs),
+    "exposures": (("multi_exposure.tar",), _pack_exposures),
 }
 
 _PAIRED: Mapping[str, Callable[[Path, Mapping[str, Any]], Source]] = {"folders": Folders, "sets": Sets}

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -167,9 +168,35 @@ def test_uneven_validation_repeats_itself(data, cache):
 def test_patchy_haze_is_uneven_where_depth_is_not():
     generator = torch.Generator().manual_seed(0)
     clear, depth = torch.zeros(1, 3, 64, 64), torch.full((1, 1, 64, 64), 0.5)
-    even = HazeRange().apply(clear, depth, generator)
-    patchy = HazeRange(patchy=1.0).apply(clear, depth, generator)
+    even, _ = HazeRange().apply(clear, depth, generator)
+    patchy, _ = HazeRange(patchy=1.0).apply(clear, depth, generator)
     assert even.std() < 1e-6 < 0.02 < patchy.std()
+
+
+def test_varied_tone_is_in_the_wanted_picture_too():
+    """Without haze both pictures are the toned one; with haze, the airlight's weight is that of the untoned run."""
+    clear, depth = torch.rand(1, 3, 24, 24), torch.full((1, 1, 24, 24), 0.5)
+    hazy, wanted = HazeRange(beta=(0.0, 0.0), tone=1.0).apply(clear, depth, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(hazy, wanted, atol=1e-6, rtol=0)
+    assert (wanted - clear).abs().mean() > 0.01
+    half = HazeRange(beta=(1.0, 1.0), airlight=(1.0, 1.0), tone=1.0)
+    hazy, wanted = half.apply(clear, depth, torch.Generator().manual_seed(2))
+    t = np.exp(-0.5)
+    torch.testing.assert_close(hazy, wanted * t + 1 - t, atol=1e-5, rtol=0)
+
+
+def test_exposures_in_daylight_become_photographs_with_depth(tmp_path):
+    rng = np.random.default_rng(0)
+    with tarfile.open(tmp_path / "multi_exposure.tar", "w") as archive:
+        for scene in range(17):
+            for number, level in enumerate((30, 110, 140, 220)):
+                picture = np.clip(level + rng.integers(-20, 20, (48, 64, 3)), 0, 255).astype(np.uint8)
+                toy_data.add(archive, f"multi_exposure/{scene:03d}/{number:02d}.png", picture)
+    source = open_source("exposures", tmp_path, tmp_path / "cache", {"haze": {"beta": [0.5, 1.0]}}, {})
+    names = [fact["name"] for fact in source.training[0].facts]
+    assert names == [f"multi_exposure/{scene:03d}/{number:02d}.png" for scene in range(2) for number in (1, 2)]
+    hazy, clear = source.draw(View(32), np.random.default_rng(0))
+    assert hazy.shape == clear.shape == (3, 32, 32) and hazy.mean() > clear.mean()
 
 
 def write_pairs(root, count=3, border=4):
