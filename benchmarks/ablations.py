@@ -54,7 +54,7 @@ ABLATIONS = {
     "guidance": Ablation(
         "clip_haze.yaml",
         {kind: {"network.guidance": kind} for kind in ("none", "density", "semantic", "both")},
-        {"data.crop": 64, "data.zoom": [3.0, 6.0], "data.views": [], "restarts": {}},
+        {"batch": 4, "data.crop": 64, "data.zoom": [3.0, 6.0], "data.views": []},
     ),
     "contrastive": Ablation(
         "aecr_net.yaml",
