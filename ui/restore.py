@@ -26,7 +26,9 @@ def build(engine: Engine) -> gr.Dropdown:
             task = gr.Radio(tasks, value=tasks[0][1], label="What should happen", elem_id="restore-task")
             method = gr.Dropdown(**first, label="Method", elem_id="restore-method")
             refine = gr.Checkbox(
+                value=True,
                 label="Refine with PTG-RM",
+                info="A small trained module behind the method corrects its result.",
                 visible=engine.refined(first["value"]) is not None,
                 elem_id="restore-refine",
             )
