@@ -24,7 +24,7 @@ Tile = int | Literal["auto", "none"]
 _SMALL_PICTURE = 1 << 20
 """Pixels up to which ``auto`` does not think about memory."""
 _CPU_BUDGET = 2 << 30
-"""Bytes of activations that ``auto`` allows itself in main memory, which other programs want too."""
+"""Bytes of activations and whole pictures that ``auto`` allows itself in main memory, which other programs want too."""
 _SHARE_OF_FREE = 0.6
 _BLEND_APPROXIMATE = 32
 """Pixels over which tiles are blended when the method looks at the whole picture and tiles therefore differ."""
@@ -229,7 +229,7 @@ def _choose_tile(restorer: Restorer, x: Tensor, tile: Tile, device: torch.device
     if tile == "none" or (tile == "auto" and (card.tiling == "whole" or height * width <= _SMALL_PICTURE)):
         return None, []
     if tile == "auto":
-        side = _fitting_tile(restorer, height, width, device)
+        side = _fitting_tile(restorer, x, device)
         return side, [] if side is None else [f"cut into tiles of {side} pixels to fit into memory"]
     if isinstance(tile, bool) or not isinstance(tile, int) or tile < SMALLEST_TILE:
         raise UsageError(f"A tile is auto, none, or a number of pixels from {SMALLEST_TILE}, got {tile!r}.")
@@ -240,11 +240,15 @@ def _choose_tile(restorer: Restorer, x: Tensor, tile: Tile, device: torch.device
     return tile, []
 
 
-def _fitting_tile(restorer: Restorer, height: int, width: int, device: torch.device) -> int | None:
+def _fitting_tile(restorer: Restorer, x: Tensor, device: torch.device) -> int | None:
     """Largest tile whose activations fit; None if the whole picture does."""
+    height, width = x.shape[-2:]
     budget = _SHARE_OF_FREE * free_memory(device)
     if device.type == "cpu":
         budget = min(budget, _CPU_BUDGET)
+        # The picture, the canvas of its result and the copy that becomes bytes lie beside the activations.
+        pictures = x.numel() * x.element_size() * (1 + 2 * restorer.card.scale**2)
+        budget = max(budget - pictures, budget / 4)
     pixels = budget / bytes_per_pixel(restorer, device)
     if height * width <= pixels:
         return None

@@ -71,6 +71,19 @@ def test_auto_cuts_to_fit_and_says_so(monkeypatch):
     np.testing.assert_allclose(done.pixels, restore(model, picture(120, 140), tile="none").pixels, atol=1)
 
 
+def test_whole_pictures_take_their_share_of_the_memory(monkeypatch):
+    """12 bytes a pixel of the picture, and of its result twice; at least a quarter of the budget is left for tiles."""
+    x, device = torch.rand(1, 3, 400, 500), torch.device("cpu")
+    monkeypatch.setattr(pipeline, "bytes_per_pixel", lambda network, device: 100)
+    sides = []
+    for share in (2.0, 1.0, 0.1):
+        monkeypatch.setattr(pipeline, "_CPU_BUDGET", 3 * 12 * 200_000 * share)
+        sides.append(pipeline._fitting_tile(tiny.Tiny(), x, device))
+    left = (3 * 12 * 200_000, 0.25 * 3 * 12 * 200_000, 0.25 * 0.1 * 3 * 12 * 200_000)
+    expected = [int((bytes_left / 100) ** 0.5) - 2 * 8 for bytes_left in left]
+    assert sides == [max(pipeline.SMALLEST_TILE, side // 2 * 2) for side in expected]
+
+
 class Hungry(tiny.Tiny):
     """Runs out of memory above a size, as a GPU does."""
 
