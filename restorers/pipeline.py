@@ -23,7 +23,7 @@ Tile = int | Literal["auto", "none"]
 
 _SMALL_PICTURE = 1 << 20
 """Pixels up to which ``auto`` does not think about memory."""
-_CPU_BUDGET = 2 << 30
+_CPU_BUDGET = 3 << 29
 """Bytes of activations and whole pictures that ``auto`` allows itself in main memory, which other programs want too."""
 _SHARE_OF_FREE = 0.6
 _BLEND_APPROXIMATE = 32
