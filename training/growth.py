@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from errors import UnknownNameError, UsageError
+from errors import UnknownNameError
+from training.stages import Stages, ends
 
 
 class Growth:
@@ -42,20 +43,15 @@ class Growth:
 
     def __init__(self, model: nn.Module, stages: Sequence[Mapping[str, Any]]) -> None:
         self.model = model
-        self.stages: list[tuple[int, dict[str, int]]] = []
         numbers = {key: value for key, value in vars(model).items() if type(value) is int and not key.startswith("_")}
-        for stage in stages:
-            values = {key: int(value) for key, value in stage.items() if key != "until"}
-            for key in values:
-                if key not in numbers:
-                    raise UnknownNameError("number of the network", key, numbers)
-            if "until" not in stage or (self.stages and int(stage["until"]) <= self.stages[-1][0]):
-                raise UsageError("Every stage of a recipe's growth needs 'until', a step later than the one before.")
-            self.stages.append((int(stage["until"]), values))
-        self.last = {key: numbers[key] for _, values in self.stages for key in values}
+        values = [{key: int(value) for key, value in stage.items() if key != "until"} for stage in stages]
+        for key in {key for stage in values for key in stage}:
+            if key not in numbers:
+                raise UnknownNameError("number of the network", key, numbers)
+        self.last = {key: numbers[key] for stage in values for key in stage}
+        self._stages = Stages(ends(stages, "growth"), values, {})
 
     def at(self, step: int) -> None:
         """Make the network what it is in ``step``."""
-        values = next((values for until, values in self.stages if step < until), {})
-        for key, value in (self.last | values).items():
+        for key, value in (self.last | self._stages.at(step)).items():
             setattr(self.model, key, value)

@@ -262,7 +262,8 @@ def degrade(
 ) -> Batch:
     """Carry out a plan in the order of nature: scene, haze, rain, lens, exposure, sensor, file."""
     count = len(clear)
-    picture = _everyday_tone(clear, generator)
+    toned = camera.everyday_tone(clear, generator)
+    picture = torch.where(haze.sample_uniform(count, 0, 1, generator) < 0.7, toned, clear)
     kinds = torch.from_numpy(plan.kinds)
     density = torch.zeros_like(depth)
     hazy = kinds >= 0
@@ -345,20 +346,6 @@ def add_haze(
         bordered = (draw(0, 1) < borders) & ~plain
         t = torch.where(bordered, 1 - (1 - t) * haze.half_plane(count, height, width, generator), t)
     return haze.scatter(clear, t, airlight), t
-
-
-def _everyday_tone(clear: Tensor, generator: torch.Generator) -> Tensor:
-    count = len(clear)
-    draw = lambda low, high: haze.sample_uniform(count, low, high, generator)  # noqa: E731
-    white_balance = 1 + 0.08 * (2 * torch.rand(count, 3, 1, 1, generator=generator) - 1)
-    toned = camera.tone(
-        clear,
-        gamma=torch.exp(draw(-0.45, 0.4)),
-        gain=draw(0.8, 1.12) * white_balance,
-        saturation=torch.where(draw(0, 1) < 0.1, draw(0.0, 0.3), draw(0.5, 1.25)),
-        lift=torch.where(draw(0, 1) < 0.3, draw(0.0, 0.06), draw(0.0, 0.0)),
-    )
-    return torch.where(draw(0, 1) < 0.7, toned, clear)
 
 
 def _rain(picture: Tensor, generator: torch.Generator) -> Tensor:

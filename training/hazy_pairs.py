@@ -92,11 +92,7 @@ class HazeRange:
             return bool(torch.rand(1, generator=generator) < share)
 
         if self.tone and chance(self.tone):
-            gamma, gain, saturation = (
-                haze.sample_uniform(1, *span, generator) for span in ((0.7, 1.4), (0.8, 1.1), (0.5, 1.25))
-            )
-            balance = 1 + 0.06 * (2 * torch.rand(1, 3, 1, 1, generator=generator) - 1)
-            clear = camera.tone(clear, gamma=gamma, gain=gain * balance, saturation=saturation)
+            clear = camera.everyday_tone(clear, generator)
         beta = haze.sample_uniform(1, *self.beta, generator)
         airlight = haze.sample_airlight(1, generator, low=self.airlight[0], high=self.airlight[1], tint=self.tint)
         if self.white and chance(self.white):
@@ -331,6 +327,9 @@ def open_source(
     if name in _PAIRED:
         return _PAIRED[name](root, options)
     if name in _PACKERS:
+        for key in options:
+            if key not in _SCENE_OPTIONS:
+                raise UnknownNameError(f"option of the data source {name!r}", key, _SCENE_OPTIONS)
         turns = bool(options.get("turns", name == "nyu"))
         return Scenes(name, root, cache, HazeRange.of(options.get("haze", {})), validation, turns=turns)
     raise UnknownNameError("data source", name, [*_PACKERS, *_PAIRED])
@@ -415,6 +414,8 @@ def _depth_fields(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     fields = [(photograph_depth(picture, rng) * 255).round().astype(np.uint8) for _ in range(DEPTH_FIELDS)]
     return np.dstack(fields)
 
+
+_SCENE_OPTIONS = ("share", "turns", "haze")
 
 _PACKERS = {
     "nyu": (("nyu_images.tar", "nyu_depth.tar"), _pack_nyu),

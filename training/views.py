@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from errors import UnknownNameError, UsageError
+from training.stages import Stages, ends
 
 _KEYS = ("until", "crop", "zoom")
 
@@ -64,16 +65,11 @@ class Views:
         zoom: Sequence[float] = (1.0, 1.0),
         stages: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self._last = _alternating(crop, zoom)
-        self._stages: list[tuple[int, tuple[View, ...]]] = []
-        for stage in stages:
-            for key in stage:
-                if key not in _KEYS:
-                    raise UnknownNameError("entry of a view", key, _KEYS)
-            if "until" not in stage or (self._stages and int(stage["until"]) <= self._stages[-1][0]):
-                raise UsageError("Every stage of a recipe's views needs 'until', a step later than the one before.")
-            views = _alternating(stage.get("crop", crop), stage.get("zoom", zoom))
-            self._stages.append((int(stage["until"]), views))
+        for key in {key for stage in stages for key in stage}:
+            if key not in _KEYS:
+                raise UnknownNameError("entry of a view", key, _KEYS)
+        views = [_alternating(stage.get("crop", crop), stage.get("zoom", zoom)) for stage in stages]
+        self._stages = Stages(ends(stages, "views"), views, _alternating(crop, zoom))
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Views:
@@ -82,7 +78,7 @@ class Views:
 
     def at(self, step: int) -> View:
         """The view of ``step``."""
-        views = next((views for until, views in self._stages if step < until), self._last)
+        views = self._stages.at(step)
         return views[step % len(views)]
 
 

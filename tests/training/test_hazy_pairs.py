@@ -330,6 +330,8 @@ def test_what_cannot_be_trained_on_is_said(tmp_path, data, cache):
         open_source("nyuu", data, cache, {}, {})
     with pytest.raises(UnknownNameError, match="did you mean patchy"):
         HazeRange.of({"pachy": 1})
+    with pytest.raises(UnknownNameError, match="zoom"):
+        open_source("nyu", data, cache, {"zoom": [1.0, 2.0]}, {})
     with pytest.raises(SetError, match="is missing"):
         open_source("nyu", tmp_path, cache, {}, {})
     with pytest.raises(SetError, match="smaller than the crop"):

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.degradations.haze import sample_uniform
+
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -97,6 +99,22 @@ def tone(
     toned = (picture.clamp(0, 1) ** gamma * gain).clamp(0, 1)
     grey = (toned * toned.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     return (lift + (1 - lift) * (grey + saturation * (toned - grey))).clamp(0, 1)
+
+
+def everyday_tone(picture: Tensor, generator: torch.Generator) -> Tensor:
+    """Another camera's tone for every picture (N,3,H,W): tone curve, white balance, saturation, black level."""
+
+    def draw(low: float, high: float) -> Tensor:
+        return sample_uniform(len(picture), low, high, generator)
+
+    white_balance = 1 + 0.08 * (2 * torch.rand(len(picture), 3, 1, 1, generator=generator) - 1)
+    return tone(
+        picture,
+        gamma=torch.exp(draw(-0.45, 0.4)),
+        gain=draw(0.8, 1.12) * white_balance,
+        saturation=torch.where(draw(0, 1) < 0.1, draw(0.0, 0.3), draw(0.5, 1.25)),
+        lift=torch.where(draw(0, 1) < 0.3, draw(0.0, 0.06), draw(0.0, 0.0)),
+    )
 
 
 def sample_faint(count: int, generator: torch.Generator) -> Tensor:
