@@ -32,6 +32,7 @@ from images import write_picture
 from restorers.base import Restorer, flush_denormals
 from training.ema import Average
 from training.logbook import Logbook
+from training.optimizers import Optimizers
 from training.recipe import Recipe, check_manifest
 from training.task import Pair, Task, create_task
 from training.validate import sample_sheet, validate
@@ -176,7 +177,7 @@ class Run:
         if accelerator.device.type == "cpu":
             task.to(memory_format=torch.channels_last)
         self.average = Average(task.model, recipe.ema)
-        self.optimizer = torch.optim.AdamW(parameter_groups(task, recipe.weight_decay), lr=recipe.learning_rate)
+        self.optimizers = Optimizers(task, weight_decay=recipe.weight_decay, muon=recipe.muon)
         self.step = 0
         self.totals: dict[str, Tensor] = {}
         self.stopping = False
@@ -221,9 +222,7 @@ class Run:
         return figures
 
     def _take_step(self, batch: dict[str, Tensor]) -> None:
-        rate = learning_rate(self.recipe, self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.optimizers.begin(self.step, learning_rate(self.recipe, self.step))
         # Whatever draws inside the network (dropout, negatives) is a function of the step as well.
         torch.manual_seed((self.recipe.seed << 32) + self.step)
         self.task.step = self.step
@@ -233,8 +232,7 @@ class Run:
         self.accelerator.backward(losses["loss"])
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizers.step()
         self.step += 1
         self.average.update(self.task.model, self.step)
         for key, value in losses.items():
@@ -287,7 +285,7 @@ class Run:
                 "step": self.step,
                 "task": self.task.state_dict(),
                 "average": self.average.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "optimizers": self.optimizers.state_dict(),
                 "totals": self.totals,
             }
             part = self.options.output / f"{STATE}.part"
@@ -307,7 +305,7 @@ class Run:
             self._change_recipe(state["recipe"], state["step"])
         self.task.load_state_dict(state["task"])
         self.average.model.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizers.load_state_dict(state["optimizers"])
         self.step, self.totals = state["step"], state["totals"]
         return True
 
@@ -368,16 +366,6 @@ class _Stopper:
     def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
-
-
-def parameter_groups(task: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay matrices and kernels; leave biases, norms, scalars and whatever asks for it (``_no_decay``) alone."""
-    decayed, free = [], []
-    for parameter in task.parameters():
-        if parameter.requires_grad:
-            plain = parameter.ndim < 2 or getattr(parameter, "_no_decay", False)
-            (free if plain else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
 def write_weights(path: Path, model: Restorer, recipe: Recipe, step: int, figures: dict[str, float]) -> None:

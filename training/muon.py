@@ -50,7 +50,7 @@ class Muon(torch.optim.Optimizer):
     The updates of ``torch.optim.Muon(..., adjust_lr_fn="match_rms_adamw")``, but for its rounding.
 
     Args:
-        parameters: Matrices, or groups of them.
+        parameters: Matrices, kernels (O, I, h, w), which are matrices of O rows here, or groups of them.
         lr: Learning rate; AdamW's suit.
         weight_decay: Of each step, times the rate.
         momentum: Of the moving average of gradients.
@@ -66,7 +66,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.ndim != 2:
+                if parameter.ndim < 2:
                     raise ValueError(f"Muon is for matrices, not for a parameter of shape {tuple(parameter.shape)}.")
 
     @torch.no_grad()
@@ -81,6 +81,7 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum_buffer"] = torch.zeros_like(parameter)
                 average = state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
-                update = orthogonalised(parameter.grad.lerp(average, momentum))
+                update = orthogonalised(parameter.grad.lerp(average, momentum).flatten(1))
                 parameter.mul_(1 - rate * group["weight_decay"])
-                parameter.add_(update, alpha=-rate * 0.2 * math.sqrt(max(parameter.shape)))
+                size = 0.2 * math.sqrt(max(update.shape))
+                parameter.add_(update.view(parameter.shape), alpha=-rate * size)

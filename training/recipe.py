@@ -27,7 +27,9 @@ class Recipe:
         final_learning_rate: Where the cosine ends.
         warmup: Steps over which the rate rises linearly to the start value.
         restarts: Steps at which the rate rises and falls anew, with the rate it rises to.
-        weight_decay: Of AdamW, on matrices and kernels only; 0 is plain Adam.
+        weight_decay: Of matrices and kernels only; 0 is plain Adam.
+        muon: Step from which matrices and kernels are stepped by Muon (``training/muon.py``) in place of AdamW; absent
+            for never, 0 for the whole run.
         clip: Largest gradient norm; 0 leaves gradients alone.
         ema: Decay of the exponential moving average of the weights, which is what is validated and kept; 0 for none.
         precision: ``fp32``, ``bf16`` (autocast), or ``auto``: bf16 where the machine has units for it.
@@ -53,6 +55,7 @@ class Recipe:
     warmup: int = 0
     restarts: Mapping[int, float] = field(default_factory=dict)
     weight_decay: float = 0.0
+    muon: int | None = None
     clip: float = 0.0
     ema: float = 0.999
     precision: str = "auto"

@@ -19,7 +19,7 @@ from restorers.networks import create_embedded, entries
 from tests.training import toy_data
 from training import fit as loop
 from training.__main__ import main
-from training.fit import Options, Shares, fit, learning_rate, parameter_groups
+from training.fit import Options, Shares, fit, learning_rate
 from training.logbook import read_rows
 from training.recipe import Recipe, load_recipe
 
@@ -74,6 +74,17 @@ def test_a_resumed_run_is_the_uninterrupted_one(straight, data, cache, tmp_path)
     assert all(torch.equal(once[key], twice[key]) for key in once)
 
 
+@pytest.mark.parametrize("stop", [3, 6])
+def test_a_run_resumed_before_or_after_it_turns_to_muon_is_the_uninterrupted_one(stop, data, cache, tmp_path):
+    recipe = Recipe(**toy_data.recipe(muon=4))
+    fit(recipe, options(data, cache, tmp_path / "straight"))
+    fit(recipe, options(data, cache, tmp_path / "resumed", stop_after=stop))
+    fit(recipe, options(data, cache, tmp_path / "resumed", resume=True))
+    assert losses(tmp_path / "resumed") == losses(tmp_path / "straight")
+    once, twice = (load_file(tmp_path / name / "weights.safetensors") for name in ("straight", "resumed"))
+    assert all(torch.equal(once[key], twice[key]) for key in once)
+
+
 def test_rows_after_the_saved_state_are_dropped_on_resume(straight, data, cache, tmp_path):
     """A kill without warning leaves rows that the saved state knows nothing about."""
     recipe = Recipe(**toy_data.recipe())
@@ -123,17 +134,6 @@ def test_processes_share_a_batch_without_gaps_or_repeats():
     assert whole == [list(range(24, 32)), list(range(32, 40))]
     for step, numbers in enumerate(whole):
         assert [number for part in parts for number in part[step]] == numbers
-
-
-def test_only_matrices_decay():
-    layer = torch.nn.Linear(3, 2)
-    layer.weight._no_decay = False
-    marked = torch.nn.Parameter(torch.zeros(2, 2))
-    marked._no_decay = True
-    layer.extra = marked
-    decayed, free = parameter_groups(layer, 0.1)
-    assert [p is layer.weight for p in decayed["params"]] == [True]
-    assert len(free["params"]) == 2 and free["weight_decay"] == 0.0
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data, cache, tmp_path, monkeypatch):

@@ -40,6 +40,16 @@ def test_the_steps_are_pytorchs_but_for_its_rounding(shape):
     assert (moved - expected).norm() < 0.02 * expected.norm()
 
 
+def test_a_kernel_is_a_matrix_of_its_outputs():
+    torch.manual_seed(2)
+    kernel = torch.nn.Parameter(torch.randn(8, 3, 3, 3).contiguous(memory_format=torch.channels_last))
+    matrix = torch.nn.Parameter(kernel.detach().flatten(1).clone())
+    gradient = torch.randn(8, 3, 3, 3)
+    kernel.grad, matrix.grad = gradient.contiguous(memory_format=torch.channels_last), gradient.flatten(1)
+    Muon([kernel, matrix], lr=0.1).step()
+    torch.testing.assert_close(kernel.detach().flatten(1), matrix.detach())
+
+
 def test_only_matrices():
     with pytest.raises(ValueError, match="matrices"):
         Muon([torch.nn.Parameter(torch.zeros(3))])
