@@ -10,6 +10,12 @@ import difflib
 from collections.abc import Iterable
 
 
+def first_line(error: BaseException, limit: int = 160) -> str:
+    """What a foreign error says, short enough to be part of a sentence: its first line, or its type if it is silent."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:limit] if lines else type(error).__name__
+
+
 class HubError(Exception):
     """Root of everything this project raises on purpose."""
 
@@ -33,6 +39,14 @@ class UnknownNameError(UsageError):
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}."
         super().__init__(f"There is no {kind} called {name!r}; {hint}")
         self.kind, self.name, self.known = kind, name, known
+
+
+def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise :class:`UnknownNameError` for the first name that is not known."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(kind, name, known)
 
 
 class ImageError(HubError):

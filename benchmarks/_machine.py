@@ -29,20 +29,42 @@ def machine(*packages: str) -> dict[str, str]:
     }
 
 
-def report(name: str, rows: Sequence[Mapping[str, object]], *packages: str) -> None:
-    """Print rows as a table and keep them, with the machine, in ``results/NAME.csv``."""
-    columns = list(rows[0])
+def report(name: str, rows: Sequence[Mapping[str, object]], *packages: str, key: Sequence[str] = ()) -> None:
+    """Print rows as a table and keep them, with the machine, in ``results/NAME.csv``.
+
+    Args:
+        name: Of the file.
+        rows: What was measured; a row that was measured earlier brings the machine's facts of then.
+        packages: Whose versions matter.
+        key: Columns that name a row, where only some rows were measured: the file's others are kept, if it has the
+            same columns. Without a key the file is replaced.
+    """
+    facts = machine(*packages)
+    columns = [column for column in rows[0] if column not in facts]
     shown = [columns, *([_shown(row[column]) for column in columns] for row in rows)]
     widths = [max(len(line[i]) for line in shown) for i in range(len(columns))]
     for line in shown:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    facts = machine(*packages)
     print("; ".join(facts.values()))
     RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [*columns, *facts])
+    file, header = RESULTS / f"{name}.csv", [*columns, *facts]
+    written: list[Mapping[str, object]] = [{**facts, **row} for row in rows]
+    if key:
+        named = {tuple(str(row[column]) for column in key): row for row in [*_earlier(file, header), *written]}
+        written = list(named.values())
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, header)
         writer.writeheader()
-        writer.writerows({**row, **facts} for row in rows)
+        writer.writerows(written)
+
+
+def _earlier(file: Path, header: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a kept table, none if it has other columns."""
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        return list(reader) if reader.fieldnames == header else []
 
 
 def _shown(value: object) -> str:

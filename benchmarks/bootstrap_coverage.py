@@ -13,6 +13,7 @@ import argparse
 import csv
 import math
 import platform
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,8 +22,11 @@ import numpy as np
 import scipy
 from scipy.stats import t as student
 
-from eval import stats
-from version import __version__
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from eval import stats  # noqa: E402 - the script runs from anywhere
+from version import __version__  # noqa: E402
 
 SIZES = (5, 10, 15, 20, 50, 100, 500)
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
@@ -65,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=4000, help="sets per line (default 4000)")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="images a set")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/bootstrap_coverage.csv"))
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "bootstrap_coverage.csv")
     args = parser.parse_args(arguments)
     start = time.perf_counter()
     lines = []

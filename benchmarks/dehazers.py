@@ -46,16 +46,18 @@ def main() -> int:
     )
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "cache", help="packed data")
     parser.add_argument("--pairs", type=int, default=50)
-    parser.add_argument("--methods", nargs="+", default=registry.names("dehaze"))
+    parser.add_argument("--methods", nargs="+", help="default: all")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     arguments = parser.parse_args()
-    if not (arguments.data / "nyu_images.tar").is_file():
-        print(f"skipped: there is no nyu_images.tar in {arguments.data}; name its folder with --data")
-        return 0
+    recipes = [load_recipe(ROOT / "training" / "recipes" / f"{SETS[name]}.yaml") for name in arguments.sets]
+    for file in (file for recipe in recipes for file in recipe.manifest):
+        if not (arguments.data / file).is_file():
+            print(f"skipped: there is no {file} in {arguments.data}; name its folder with --data")
+            return 0
     rows = []
     for name in arguments.sets:
         pairs = held_out(SETS[name], arguments.data, arguments.cache, arguments.pairs)
-        for method in arguments.methods:
+        for method in arguments.methods or registry.names("dehaze"):
             model = registry.create(method).eval()
             started = time.process_time()
             found = [validate(model, pair, torch.device("cpu"), "dehaze-rgb") for pair in pairs]
@@ -65,7 +67,8 @@ def main() -> int:
                          "psnr": round(mean["psnr"], 2), "ssim": round(mean["ssim"], 4),
                          "cpu seconds each": round(seconds / len(found), 2)})  # fmt: skip
             print(rows[-1], flush=True)
-    report("dehazers", rows, "torch")
+    some_only = arguments.methods or len(arguments.sets) < len(SETS)
+    report("dehazers", rows, "torch", key=("set", "method") if some_only else ())
     return 0
 
 

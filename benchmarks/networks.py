@@ -134,6 +134,7 @@ def main() -> int:
         return 0
     name = arguments.name or ("networks_embedded" if arguments.embedded else "networks")
     every = [card.name for card in registry.cards() if card.weights] if arguments.embedded else list(architectures())
+    key = ("model", "size", "dtype") if arguments.models else ()
     rows: list[dict[str, object]] = []
     for dtype in arguments.dtypes:
         for model in arguments.models or every:
@@ -149,7 +150,7 @@ def main() -> int:
                         return 1
                     row = last = {"model": model, "size": size, "dtype": dtype, **json.loads(done.stdout)}
                 rows.append(row)
-                report(name, rows, "torch", "numba")  # after every line: the last ones can take long
+                report(name, rows, "torch", "numba", key=key)  # after every line: the last ones can take long
     return 0
 
 

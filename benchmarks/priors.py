@@ -322,6 +322,10 @@ def main() -> None:
     parser.add_argument("--parts", default="maps,scores,words,learned,speed")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="maps: every Nth beta of a scene")
     arguments = parser.parse_args()
+    for name in ("nyu_images.tar", "nyu_depth.tar", "bsds400.tar", "multi_exposure.tar"):
+        if not (arguments.data / name).is_file():
+            print(f"skipped: there is no {name} in {arguments.data}; name its folder with --data")
+            return
     prior = load(arguments.clip)
     parts = {
         "maps": lambda: maps(prior, arguments.data, arguments.every),

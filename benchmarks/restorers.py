@@ -115,7 +115,8 @@ def main() -> int:
     for row in rows:
         row["of_rate"] = round(row.pop("rate") / rates[row["dtype"]], 3)
         row["tflops_of_convolution"] = round(rates[row["dtype"]] / 1e12, 3)
-    report("restorers", rows, "torch", "numpy", "opencv-python-headless")
+    key = ("model", "size", "dtype") if arguments.models else ()
+    report("restorers", rows, "torch", "numpy", "opencv-python-headless", key=key)
     return 0
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import SetError, UsageError
+from errors import SetError, UsageError, first_line
 from eval.layouts import METADATA_NAMES, TAR_SUFFIXES
 from images import SUFFIXES
 
@@ -82,7 +82,7 @@ def snapshot(address: str) -> tuple[Path, str]:
             "give a folder."
         ) from error
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
+        reason = first_line(error)
         raise SetError(f"The data set {place.repo} could not be downloaded ({reason}); try again.") from error
     folder = Path(root) / place.folder
     if not folder.is_dir():

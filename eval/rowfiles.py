@@ -7,7 +7,6 @@ infinite score. Timings are not in them (see :mod:`eval.rows`).
 from __future__ import annotations
 
 import csv
-import heapq
 import itertools
 import json
 import math
@@ -77,11 +76,6 @@ def read_rows(path: str | Path) -> Iterator[ScoreRow]:
             yield _row(record)
         except (ValueError, TypeError, KeyError) as error:
             raise StoreError(f"{path.name}, row {line}: this is not a score row ({error}).") from error
-
-
-def merge_sorted(streams: Iterable[Iterable[ScoreRow]]) -> Iterator[ScoreRow]:
-    """Sorted streams as one sorted stream."""
-    return heapq.merge(*streams, key=sort_key)
 
 
 def _checked(rows: Iterator[ScoreRow]) -> Iterator[ScoreRow]:

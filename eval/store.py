@@ -173,12 +173,6 @@ class Store:
         self.add(pending)
         return count + len(pending)
 
-    def export_parquet(self, path: str | Path, **filters: str | Iterable[str]) -> None:
-        """Write the rows that match as a row file; see :mod:`eval.rowfiles`."""
-        from eval.rowfiles import write_rows
-
-        write_rows(path, self.rows(**filters))
-
     def close(self) -> None:
         """Close every thread's connection; the file then stands alone, without a log beside it."""
         with self._guard:

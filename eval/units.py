@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from errors import HubError, ImageError
+from errors import HubError, ImageError, first_line
 from eval.methods import Method
 from eval.metrics.niqe_model import NiqeModel
 from eval.metrics.registry import is_core, spec
@@ -320,7 +320,7 @@ def _restore(picture: Picture, method: Method, job: Job) -> Output:
     try:
         restored = restore(restorer, picture)
     except (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError) as error:
-        detail = (str(error).splitlines() or [""])[0][:200]
+        detail = first_line(error)
         raise ImageError(f"{method.name} failed on {picture.name}: {type(error).__name__} {detail}.") from error
     pixels = np.ascontiguousarray(restored.pixels)
     pixels.flags.writeable = False

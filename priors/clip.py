@@ -160,4 +160,6 @@ def load(name: str = "embedded", *, device: str | None = None) -> ClipPrior:
         UsageError: the name has none of these forms, or open_clip knows no such model.
         PromptError: the weights cannot be had, are damaged, or do not fit; never a random network.
     """
-    return ClipPrior(sources.load(name), device)
+    # A model that is first asked for while a picture is restored must still serve training afterwards.
+    with torch.inference_mode(False):
+        return ClipPrior(sources.load(name), device)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,14 +90,14 @@ class LabelledFeatures:
 
     Attributes:
         features: (N,D).
-        labels: (N,) true for the positive folder.
-        paths: of the pictures.
+        labels: (N,) true for the positive end.
+        names: of the pictures.
         skipped: one sentence for each picture that could not be read.
     """
 
     features: Tensor
     labels: np.ndarray
-    paths: tuple[Path, ...]
+    names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
 
 
@@ -118,29 +119,50 @@ def encode_folders(
     Raises:
         PromptError: a folder is missing or holds no readable pictures; a single bad picture is skipped and reported.
     """
+    ends = ((True, positive_dir), (False, negative_dir))
+    readers = [(partial(read_picture, path), end) for end, folder in ends for path in _pictures(Path(folder))]
+    return encode_labelled(prior, readers, progress=progress)
+
+
+def encode_labelled(
+    prior: ClipPrior,
+    readers: Sequence[tuple[Callable[[], Picture], bool]],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> LabelledFeatures:
+    """Encode labelled pictures from anywhere; a batch of them at a time is in memory.
+
+    Args:
+        prior: the model.
+        readers: pairs of a function that reads a picture, and whether that has the degradation.
+        progress: called with (pictures done, pictures in all).
+
+    Raises:
+        PromptError: one end has no readable pictures; a single bad picture is skipped and reported.
+    """
     from torch import cat
 
     from priors.density import encode_many
 
-    files = [(path, end) for end, d in ((True, positive_dir), (False, negative_dir)) for path in _pictures(Path(d))]
-    features, labels, paths, skipped = [], [], [], []
-    for start in range(0, len(files), BATCH):
+    features, labels, names, skipped = [], [], [], []
+    for start in range(0, len(readers), BATCH):
         pictures: list[Picture] = []
-        for path, label in files[start : start + BATCH]:
+        for read, label in readers[start : start + BATCH]:
             try:
-                pictures.append(read_picture(path))
+                pictures.append(read())
             except HubError as error:
                 skipped.append(str(error))
                 continue
             labels.append(label)
-            paths.append(path)
+            names.append(pictures[-1].name)
         if pictures:
             features.append(encode_many(prior, pictures))
         if progress:
-            progress(min(start + BATCH, len(files)), len(files))
-    if len(set(labels)) < 2:
-        raise PromptError(f"No readable pictures in {positive_dir} or {negative_dir}: {'; '.join(skipped[:2])}")
-    return LabelledFeatures(cat(features), np.array(labels), tuple(paths), tuple(skipped))
+            progress(min(start + BATCH, len(readers)), len(readers))
+    for end, words in ((True, "with the degradation"), (False, "without it")):
+        if end not in labels:
+            raise PromptError(f"Not one picture {words} can be read. {' '.join(skipped[:2])}".rstrip())
+    return LabelledFeatures(cat(features), np.array(labels), tuple(names), tuple(skipped))
 
 
 def rank(prior: ClipPrior, labelled: LabelledFeatures, sets: Iterable[PromptSet]) -> pd.DataFrame:

@@ -197,11 +197,6 @@ def load(path: str | Path) -> PromptSet:
     )  # fmt: skip
 
 
-def curve_of(path: str | Path) -> list[float]:
-    """The loss per step that a learned file records."""
-    return list(_read(Path(path))[0]["curve"])
-
-
 def context_features(prior: ClipPrior, prompts: PromptSet) -> tuple[Tensor, Tensor]:
     """(1,D) and (1,D) features of a learned set.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -64,6 +65,19 @@ class Restorer(nn.Module, PyTorchModelHubMixin, library_name="unveil", pipeline_
         y = self.enhance(reflect_pad(x, bottom, right))
         scale = self.card.scale
         return y[..., : height * scale, : width * scale].clamp(0, 1)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Write what ``save_pretrained`` writes with the network it is for, so that its folder loads by name.
+
+        A class that is none of this project's networks is saved with its arguments alone, for its own
+        ``from_pretrained``.
+        """
+        from restorers import checkpoint
+
+        super()._save_pretrained(save_directory)
+        with suppress(WeightsError):
+            digest = checkpoint.sha256_of(save_directory / checkpoint.WEIGHTS_NAME)
+            checkpoint.write_config(save_directory, self, digest)
 
     @classmethod
     def _load_as_safetensor(cls, model: Restorer, model_file: str, map_location: str, strict: bool) -> Restorer:

@@ -57,6 +57,18 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise WeightsError(f"{path.name} is damaged or cut off ({error}); download it again.") from error
 
 
+def described(path: str | Path) -> tuple[str, dict[str, Any]] | None:
+    """Architecture and constructor arguments that a weight file names; None if it does not describe itself.
+
+    Raises:
+        WeightsError: The file is missing or damaged, or its description is.
+    """
+    metadata = read_metadata(path)
+    if "architecture" not in metadata:
+        return None
+    return metadata["architecture"], _json(metadata, "config", Path(path))
+
+
 def card_facts(card: RestorerCard) -> dict[str, Any]:
     """What of a card travels with weights: all but the embedded file's name and the hash, which a file cannot hold."""
     return {key: value for key, value in asdict(card).items() if key not in ("weights", "weights_sha256")}
@@ -105,7 +117,7 @@ def build(architecture_name: str, config: Mapping[str, Any], facts: Mapping[str,
     try:
         model = kind(**config)
         model.card = card_from(model.card, facts)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise WeightsError(
             f"The description of these weights does not fit {kind.__name__} ({error}); they were made by another "
             "version of it."

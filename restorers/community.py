@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from errors import WeightsError
+from errors import WeightsError, first_line
 from restorers.base import Restorer, count_parameters
 from restorers.card import RestorerCard
 from restorers.checkpoint import read_metadata, sha256_of
@@ -76,7 +76,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "when opened; save its state_dict() as safetensors where it was made."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        detail = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        detail = first_line(error)
         raise WeightsError(f"{path.name} is damaged or cut off ({detail}); download it again.") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path.name} holds no named tensors; save the network's state_dict() and use that.")
@@ -105,7 +105,7 @@ def load_community(path: str | Path) -> Community:
             "project's networks, run 'python -m restorers convert --arch NAME' on it."
         ) from error
     except (RuntimeError, KeyError, ValueError, TypeError, AssertionError) as error:
-        detail = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        detail = first_line(error)
         raise WeightsError(f"{path.name} looks like a known network but does not fit it ({detail}).") from error
     if not isinstance(descriptor, ImageModelDescriptor):
         raise WeightsError(f"{path.name} needs a mask beside the picture (inpainting), which is not supported here.")

@@ -31,12 +31,16 @@ def unwrap(checkpoint: Mapping[str, object]) -> dict[str, Tensor]:
     )
 
 
-def convert_state_dict(arch: str, checkpoint: Mapping[str, object]) -> tuple[dict[str, object], dict[str, Tensor]]:
+def convert_state_dict(
+    arch: str, checkpoint: Mapping[str, object], config: Mapping[str, object] | None = None
+) -> tuple[dict[str, object], dict[str, Tensor]]:
     """Turn a released checkpoint, or one of ours, into constructor arguments and our own tensor names.
 
     Args:
         arch: Name of an architecture.
         checkpoint: A loaded state dictionary, bare or wrapped as training scripts do.
+        config: Arguments of the architecture's class, for tensors that have our names already; without them such
+            tensors have to be those of the default arguments.
 
     Returns:
         Keyword arguments of the architecture's class, and a state dictionary that loads strictly into it; float32.
@@ -47,7 +51,7 @@ def convert_state_dict(arch: str, checkpoint: Mapping[str, object]) -> tuple[dic
     """
     chosen = architecture(arch)
     tensors = {key.removeprefix("module."): tensor for key, tensor in unwrap(checkpoint).items()}
-    config, state = chosen.convert(tensors)
+    config, state = chosen.convert(tensors) if config is None else (dict(config), tensors)
     wanted = chosen.load()(**config).state_dict()
     problems = [
         *(f"{key} is missing" for key in wanted if key not in state),

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from errors import UsageError, WeightsError
+from errors import UsageError, WeightsError, first_line
 from restorers.checkpoint import sha256_of
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -132,7 +132,7 @@ def explained(name: str, revision: str | None = None, filename: str | None = Non
         hint = "log in with 'hf auth login' or set HF_TOKEN" if status in (401, 403) else "try again later"
         raise WeightsError(f"The Hub refused {what} with status {status}; {hint}.") from error
     except (OSError, *connection_errors()) as error:
-        detail = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        detail = first_line(error)
         raise WeightsError(f"{filename or what} could not be downloaded whole ({detail}); try again.") from error
 
 

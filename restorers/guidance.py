@@ -34,13 +34,19 @@ class Guide:
         return len(self.direction)
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Patch features (N, D, rows, columns), normalised; the grid follows the pictures' shape.
+        """Features of places (N, D, rows, columns), normalised; the grid follows the pictures' shape.
+
+        They are the patches' of a plain vision transformer; any other tower looks at overlapping tiles.
 
         Args:
             x: (N, 3, H, W) in [0, 1]; gradients flow to it if it wants any.
         """
         with torch.autocast(x.device.type, enabled=False):
-            return self.prior.encode_patches(x.float())
+            if self.prior.patch_size is not None:
+                return self.prior.encode_patches(x.float())
+            from priors.density import tile_features
+
+            return torch.stack([tile_features(self.prior, picture[None].float()).features for picture in x])
 
     def density(self, tokens: Tensor) -> Tensor:
         """Haze density (N, 1, rows, columns) in [0, 1] from tokens: softmax over the two ends of the prompts."""
@@ -63,6 +69,7 @@ def load_guide(clip: str = "embedded", prompts: str = "haze", device: str = "cpu
     from priors import prompts as sets
 
     prior = clips.load(clip, device=device)
-    positive, negative = sets.end_features(prior, sets.load(prompts))
-    direction = prior.logit_scale * (positive - negative)
-    return Guide(prior, direction.detach().clone())
+    with torch.inference_mode(False), torch.no_grad():
+        positive, negative = sets.end_features(prior, sets.load(prompts))
+        direction = prior.logit_scale * (positive - negative)
+        return Guide(prior, direction.clone())

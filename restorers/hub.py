@@ -58,7 +58,8 @@ def _find(model: str, revision: str | None) -> Restorer:
         return load_folder(path)
     if path.is_file():
         return load_file(path)
-    if is_local_path(model):
+    local_folder = model.count("/") < 2 or Path(model.partition("/")[0]).is_dir()
+    if is_local_path(model) or (path.suffix in WEIGHT_SUFFIXES and local_folder):
         raise WeightsError(f"There is no file or folder {model!r}; check the path.")
     if "/" not in model:
         raise UnknownNameError("restorer", model, registry.names())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from dataclasses import dataclass, field
@@ -55,6 +56,11 @@ class Restored:
     device: str
     dtype: str
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def picture(self) -> Picture:
+        """The pixels as whatever takes pictures wants them: to score, to restore again, to write."""
+        return Picture(self.pixels, hashlib.sha256(self.pixels.tobytes()).hexdigest(), "restored.png", self.notes)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run, with validation.csv and train.csv or loss.csv")
     parser.add_argument("--losses", nargs="+", default=["loss"], help="columns of the training log")
     parser.add_argument("--figures", nargs="+", default=["psnr"], help="columns of validation.csv")
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, help="the picture (default: curve.png in the run's folder)")
     arguments = parser.parse_args()
     import matplotlib
 
@@ -49,8 +49,9 @@ def main() -> None:
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    sheet.savefig(arguments.output, dpi=110)
+    output = arguments.output or arguments.run / "curve.png"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    sheet.savefig(output, dpi=110)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ from errors import UsageError
 EXAMPLES = """examples:
   python -m training fit training/recipes/aecr_net.yaml --data ~/data --output runs/aecr_net --workers 8
   python -m training fit training/recipes/aecr_net.yaml --data ~/data --output runs/aecr_net --resume
-  accelerate launch --num_processes 4 -m training fit training/recipes/aecr_net.yaml --data ~/data
+  accelerate launch --num_processes 2 -m training fit training/recipes/aecr_net.yaml --data ~/data
   python -m training evaluate runs/aecr_net --data ~/data
   python -m training publish runs/aecr_net
+  python -m training evaluate aecr_net --data ~/data --limit 30
 """
 
 
@@ -58,13 +59,23 @@ def parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser(
         "evaluate",
-        help="measure a run's weights on all of its validation pairs",
+        help="measure a run's weights, or embedded ones, on all validation pairs",
         description="Restore every validation pair with RUN/weights.safetensors as published, print mean PSNR and "
-        "SSIM (RGB, float, protocol dehaze-rgb) beside those of the input, and write RUN/evaluation.json and .csv.",
+        "SSIM by the task's protocol beside those of the input, and write RUN/evaluation.json and .csv. Figures of an "
+        "embedded method are only printed, unless --output says where to keep them.",
     )
-    evaluate.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    evaluate.add_argument(
+        "run",
+        type=Path,
+        metavar="RUN",
+        help="folder of a run; or name of an embedded method, if there is no such folder",
+    )
     _data_options(evaluate)
     evaluate.add_argument("--limit", type=int, metavar="N", help="only N pairs, drawn from all, always the same")
+    evaluate.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder for evaluation.json and .csv (default: RUN)"
+    )
+    evaluate.add_argument("--assets", type=Path, metavar="DIR", help="folder of embedded weights")
     evaluate.set_defaults(execute=_evaluate)
 
     publish = commands.add_parser(
@@ -140,9 +151,18 @@ def _fit_haze_clip(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    from restorers.networks import WEIGHTS
     from training.evaluate import evaluate
 
-    figures = evaluate(arguments.run, arguments.data, arguments.cache, device=arguments.device, limit=arguments.limit)
+    figures = evaluate(
+        arguments.run,
+        arguments.data,
+        arguments.cache,
+        device=arguments.device,
+        limit=arguments.limit,
+        output=arguments.output,
+        assets=arguments.assets or WEIGHTS,
+    )
     _report(arguments.json, figures, f"{figures['pairs']} pairs of {figures['dataset']}: {_means(figures)}")
     return 0
 

@@ -6,9 +6,10 @@ are not published; what is chosen here, and why, is in docs/methods/crl_sr.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -57,19 +58,21 @@ class CrlSrTask(Task):
       times as heavy, so that their cost is shared (one process only: in the other steps their networks get no
       gradient).
     - ``validation``: ``set`` (``set5`` beside the other data, or ``photographs``), ``degradation`` (``bicubic``,
-      ``isotropic``, ``mode4``), ``pairs``.
+      ``isotropic2.4``, ``mode4``), ``pairs``.
     """
 
     model: CrlSr
-    protocol = "sr-y4"
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data": ("patch", "mix", "reduce"),
+        "loss": _TERMS + _OPTIONS,
+        "validation": ("set", "degradation", "pairs"),
+    }
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        for key in recipe.loss:
-            if key not in _TERMS + _OPTIONS:
-                raise UnknownNameError("loss option", key, _TERMS + _OPTIONS)
         self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in _TERMS}
         scale, embedded = self.model.scale, self.model.remover.head.out_channels
+        self.protocol = f"sr-y{scale}"  # as many border pixels are left out
         spatial = recipe.loss.get("vectors", "spatial") == "spatial"
         width = int(recipe.loss.get("width", embedded))
         if not spatial and width != embedded:
@@ -92,10 +95,12 @@ class CrlSrTask(Task):
     def prepare(self, root: Path, cache: Path) -> None:
         """See :meth:`Task.prepare`."""
         self._root = root
-        stem = cache / "photographs-full"
-        if not stem.with_suffix(".json").exists():
-            data.PicturePool.build((picture, {"name": name}) for name, picture in data.bsds(root)).save(stem)
-        self._pool = data.PicturePool.open(stem)
+        (self._pool,) = data.packed(
+            cache,
+            "photographs-full",
+            [root / "bsds400.tar"],
+            lambda: ((picture, {"name": name}) for name, picture in data.bsds(root)),
+        )
 
     def sample(self, index: int) -> dict[str, Tensor]:
         """See :meth:`Task.sample`."""
@@ -120,7 +125,7 @@ class CrlSrTask(Task):
         embedding, restored = self.model.parts(low)
         losses = {"l1": (restored.float() - high).abs().mean()}
         if self.step < self.after or self.step % self.every:
-            absent = {key: torch.zeros(()) for key in _TERMS[1:] if self.weights[key]}
+            absent = {key: losses["l1"].new_zeros(()) for key in _TERMS[1:] if self.weights[key]}
             return {"loss": self.weights["l1"] * losses["l1"], **losses, **absent}
         if self.weights["bidirectional"]:
             vectors = self._vectors([embedding, self.detail_remover(high)], ("low_head", "high_head"))
@@ -187,11 +192,14 @@ def degradation(name: str, scale: int) -> Callable[[Tensor], Tensor]:
     """
     if name == "bicubic":
         return partial(blind_sr.bicubic, scale=scale)
-    if name.startswith("isotropic"):
-        kernel = gaussian_kernel(blind_sr.WINDOW, float(name.removeprefix("isotropic")) ** 2)
-        return partial(blind_sr.blurred_bicubic, scale=scale, kernels=kernel)
-    if name.startswith("mode"):
-        return partial(blind_sr.spatially_variant, scale=scale, mode=int(name.removeprefix("mode")))
+    try:
+        if name.startswith("isotropic"):
+            kernel = gaussian_kernel(blind_sr.WINDOW, float(name.removeprefix("isotropic")) ** 2)
+            return partial(blind_sr.blurred_bicubic, scale=scale, kernels=kernel)
+        if name.startswith("mode"):
+            return partial(blind_sr.spatially_variant, scale=scale, mode=int(name.removeprefix("mode")))
+    except ValueError:
+        pass  # no number follows: no such degradation
     raise UnknownNameError("degradation", name, ("bicubic", "isotropic2.4", "mode4"))
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ from errors import SetError
 from eval.pairing import Pair
 from eval.sets import open_set
 from images import is_picture_name, list_pictures, read_picture
+from training.recipe import file_sha256
 
 NYU_SCENES = 1399
 NYU_VALIDATION = range(1349, NYU_SCENES)
@@ -173,6 +175,42 @@ class PicturePool:
         shapes = tuple(tuple(shape) for shape in header["shapes"])
         offsets = np.concatenate([[0], np.cumsum([np.prod(s, dtype=np.int64) for s in shapes])])
         return cls(np.load(stem.with_suffix(".npy"), mmap_mode="r"), shapes, offsets, tuple(header["facts"]))
+
+
+def packed(
+    cache: Path,
+    name: str,
+    files: Sequence[Path],
+    make: Callable[[], Iterable[tuple[Any, ...]]],
+    parts: Sequence[str] = (),
+) -> tuple[PicturePool, ...]:
+    """Open packed pools, packing them on first use.
+
+    A pool's name carries the hashes of the files it was made from, so one cache serves any number of data roots.
+
+    Args:
+        cache: Folder of packed pools.
+        name: What is packed, and how.
+        files: What it is packed from.
+        make: Gives one array for each pool and the facts that they share, entry by entry.
+        parts: What distinguishes the pools where there are several.
+
+    Returns:
+        One pool for each part; a single one without parts.
+
+    Raises:
+        SetError: A file is not there.
+    """
+    stamp = "-".join(file_sha256(file)[:8] for file in files)
+    stems = [cache / "-".join((name, stamp, part)) for part in parts] or [cache / f"{name}-{stamp}"]
+    if not all(stem.with_suffix(".json").exists() for stem in stems):
+        pools: list[list[tuple[np.ndarray, dict]]] = [[] for _ in stems]
+        for *arrays, facts in make():
+            for pool, array in zip(pools, arrays, strict=True):
+                pool.append((array, facts))
+        for stem, pool in zip(stems, pools, strict=True):
+            PicturePool.build(pool).save(stem)
+    return tuple(PicturePool.open(stem) for stem in stems)
 
 
 def crop_box(

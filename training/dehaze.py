@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from errors import UnknownNameError
 from restorers import registry
 from training.growth import Growth
 from training.hazy_pairs import Source, open_sources
@@ -20,8 +20,6 @@ from training.recipe import Recipe
 from training.settle import settle
 from training.task import Pair, Task
 from training.views import Views
-
-_LOSSES = ("l1", "contrastive", "spectrum", "features", "negatives", "positives_only", "floor", "after")
 
 
 class DehazeTask(Task):
@@ -39,11 +37,14 @@ class DehazeTask(Task):
     - ``validation``: ``source``, ``pairs`` of the quick selection, and the source's own options.
     """
 
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data": ("sources", "crop", "zoom", "views", "growth", "start", "settle"),
+        "loss": ("l1", "contrastive", "spectrum", "features", "negatives", "positives_only", "floor", "after"),
+        "validation": ("source", "pairs", "draws", "haze"),
+    }
+
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        for key in recipe.loss:
-            if key not in _LOSSES:
-                raise UnknownNameError("loss option", key, _LOSSES)
         self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in ("l1", "contrastive", "spectrum")}
         self.growth = Growth(self.model, recipe.data.get("growth", ()))
         self.views = Views.of(recipe.data)

@@ -1,30 +1,45 @@
-"""Evaluate a run: its weights, as they would be published, on every validation pair."""
+"""Evaluate a run or an embedded method: its weights, as published, on every validation pair."""
 
 from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
-from errors import SetError
+from errors import SetError, UsageError, WeightsError
 from restorers.base import flush_denormals, load_weights
-from training.recipe import check_manifest, file_sha256, load_recipe
+from restorers.networks import WEIGHTS
+from training.recipe import Recipe, check_manifest, file_sha256, load_recipe
 from training.task import create_task
 from training.validate import some, validate
 
 
-def evaluate(run: Path, root: Path, cache: Path, *, device: str = "auto", limit: int | None = None) -> dict[str, Any]:
-    """Measure ``run/weights.safetensors`` and write ``evaluation.json`` and ``evaluation.csv`` beside it.
+def evaluate(
+    run: Path,
+    root: Path,
+    cache: Path,
+    *,
+    device: str = "auto",
+    limit: int | None = None,
+    output: Path | None = None,
+    assets: Path = WEIGHTS,
+) -> dict[str, Any]:
+    """Measure weights on the validation pairs of the recipe that they were trained by.
 
     Args:
-        run: Folder of a run.
+        run: Folder of a run, or the name of an embedded method.
         root: Folder of the data.
         cache: Folder of packed data.
         device: ``auto``, ``cpu`` or ``cuda``.
         limit: At most so many pairs, drawn from all.
+        output: Where ``evaluation.json`` and ``evaluation.csv`` are written; default: the run's folder. Figures of an
+            embedded method are written nowhere else.
+        assets: Folder of embedded weights.
 
     Returns:
         Means, with what they were measured on.
@@ -33,10 +48,12 @@ def evaluate(run: Path, root: Path, cache: Path, *, device: str = "auto", limit:
         HubError: The run, its weights or the data are not there.
     """
     flush_denormals()
-    recipe = check_manifest(load_recipe(run / "recipe.yaml"), root)
+    recipe, weights, digest = _measured(run, assets)
+    output = output or (run if run.is_dir() else None)
+    recipe = check_manifest(recipe, root)
     task = create_task(recipe)
     task.prepare(root, cache)
-    load_weights(task.model, run / "weights.safetensors")
+    load_weights(task.model, weights)
     where = torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
     model = task.model.to(where).eval()
     pairs = list(task.validation(full=True))
@@ -45,17 +62,58 @@ def evaluate(run: Path, root: Path, cache: Path, *, device: str = "auto", limit:
     if not pairs:
         raise SetError("There are no validation pairs; check the recipe's validation and --data.")
     rows = [{"image": pair.name, **validate(model, pair, where, task.protocol)} for pair in pairs]
-    with (run / "evaluation.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
     figures: dict[str, Any] = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0] if key != "image"}
     figures |= {
         "pairs": len(rows),
         "limit": limit,
         "dataset": str(recipe.card.get("validated_on", f"{recipe.name} validation")),
         "protocol": task.protocol,
-        "weights_sha256": file_sha256(run / "weights.safetensors"),
+        "weights_sha256": digest,
     }
-    (run / "evaluation.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if output is not None:
+        _write(output, rows, figures)
     return figures
+
+
+def _measured(run: Path, assets: Path) -> tuple[Recipe, Path, str]:
+    """Recipe, weight file and its sha256: of a run's folder, or else of the embedded method of that name."""
+    if run.is_dir():
+        recipe, weights = load_recipe(run / "recipe.yaml"), run / "weights.safetensors"
+        if not weights.is_file():
+            raise WeightsError(f"There is no weight file {str(weights)!r}; train the run to its end first.")
+        return recipe, weights, file_sha256(weights)
+    description = assets / f"{run}.json"
+    if run.name != str(run) or not description.is_file():
+        raise UsageError(f"{str(run)!r} is neither the folder of a run nor an embedded method; check the path.")
+    try:
+        facts = json.loads(description.read_text(encoding="utf-8"))
+        values = yaml.safe_load(facts["recipe"])
+        recipe = Recipe(**values | {"data": _as_now(values["data"])})
+        weights, expected = assets / facts["card"]["weights"], facts["card"]["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise WeightsError(f"{description.name} is damaged ({error}); check it out again.") from error
+    if not weights.is_file() or (digest := file_sha256(weights)) != expected:
+        raise WeightsError(
+            f"{weights.name} is missing or is not what {description.name} describes; check it out again."
+        )
+    return recipe, weights, digest
+
+
+def _as_now(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's ``data`` as tasks read it today; what has changed since bears on training samples only."""
+    now = {"crop" if key == "crops" else key: value for key, value in data.items()}
+    if "sources" in now:
+        now["sources"] = {
+            name: {key: value for key, value in options.items() if key != "zoom"}
+            for name, options in now["sources"].items()
+        }
+    return now
+
+
+def _write(folder: Path, rows: list[dict[str, Any]], figures: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "evaluation.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (folder / "evaluation.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import yaml
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -109,7 +109,11 @@ def start_accelerator(recipe: Recipe, device: str) -> Accelerator:
     precision = recipe.precision
     if precision == "auto":
         precision = "bf16" if _has_fast_bf16(on_cpu) else "fp32"
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if precision == "bf16" else "no")
+    # Stages without some blocks, and steps without some losses, leave parameters without a gradient.
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
+    accelerator = Accelerator(
+        cpu=on_cpu, mixed_precision="bf16" if precision == "bf16" else "no", kwargs_handlers=handlers
+    )
     if recipe.batch % accelerator.num_processes:
         raise UsageError(
             f"A batch of {recipe.batch} does not divide among {accelerator.num_processes} processes; "
@@ -131,7 +135,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     Each of the recipe's restarts begins the same again, to end at the next one or at the last step.
     """
     begin = max((restart for restart in recipe.restarts if restart <= step), default=0)
-    end = min((restart for restart in recipe.restarts if restart > step), default=recipe.steps)
+    end = min((restart for restart in recipe.restarts if step < restart < recipe.steps), default=recipe.steps)
     peak = recipe.restarts.get(begin, recipe.learning_rate)
     if step - begin < recipe.warmup:
         return peak * (step - begin + 1) / recipe.warmup
@@ -301,6 +305,8 @@ class Run:
             state = torch.load(path, map_location=self.device, weights_only=True)
         except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
             raise WeightsError(f"{path} is damaged or cut off; start the run again without --resume.") from error
+        if "optimizers" not in state:
+            raise WeightsError(f"{path} is of another version of this loop; start the run again without --resume.")
         if state["recipe"] != self.recipe.to_yaml():
             self._change_recipe(state["recipe"], state["step"])
         self.task.load_state_dict(state["task"])

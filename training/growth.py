@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from errors import UnknownNameError
+from errors import check_names
 from training.stages import Stages, ends
 
 
@@ -45,9 +45,7 @@ class Growth:
         self.model = model
         numbers = {key: value for key, value in vars(model).items() if type(value) is int and not key.startswith("_")}
         values = [{key: int(value) for key, value in stage.items() if key != "until"} for stage in stages]
-        for key in {key for stage in values for key in stage}:
-            if key not in numbers:
-                raise UnknownNameError("number of the network", key, numbers)
+        check_names("number of the network", (key for stage in values for key in stage), numbers)
         self.last = {key: numbers[key] for stage in values for key in stage}
         self._stages = Stages(ends(stages, "growth"), values, {})
 

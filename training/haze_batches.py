@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,13 +77,15 @@ def open_pools(root: Path, cache: Path, *, validation: bool, short: int = 240) -
         short: pictures are reduced to this short side.
     """
     part = "validation" if validation else "training"
-    makers = {"nyu": _pack_nyu, "photographs": _pack_photographs, "exposures": _pack_exposures}
+    makers = {
+        "nyu": (_pack_nyu, ("nyu_images.tar", "nyu_depth.tar")),
+        "photographs": (_pack_photographs, ("bsds400.tar",)),
+        "exposures": (_pack_exposures, ("multi_exposure.tar",)),
+    }
     pools = []
-    for name, make in makers.items():
-        stem = cache / f"{name}-{part}-{short}"
-        if not stem.with_suffix(".json").exists():
-            data.PicturePool.build(make(root, validation, short)).save(stem)
-        pools.append(data.PicturePool.open(stem))
+    for name, (make, tars) in makers.items():
+        files = [root / tar for tar in tars]
+        pools += data.packed(cache, f"{name}-{part}-{short}", files, partial(make, root, validation, short))
     return Pools(*pools)
 
 

@@ -19,13 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from errors import SetError, UnknownNameError, UsageError
+from errors import SetError, UsageError, check_names
 from eval.pairing import Pair as SetPair
 from eval.sets import open_set
 from training import data
 from training.degradations import camera, haze
 from training.degradations.depth import photograph_depth
-from training.recipe import file_sha256
 from training.task import Pair
 from training.views import View
 
@@ -71,9 +70,7 @@ class HazeRange:
             UnknownNameError: A key means nothing.
         """
         known = [f.name for f in fields_of(cls)]
-        for key in values:
-            if key not in known:
-                raise UnknownNameError("haze option", key, known)
+        check_names("haze option", values, known)
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
     def apply(self, clear: Tensor, depth: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -203,9 +200,13 @@ class PairedPictures(Source):
         training: Pairs to draw from; those without a reference are left out.
         held_out: Pairs to validate on.
         what: Where they came from, for messages.
+        turns: Whether pictures may be turned by quarter turns; haze outdoors has an up and a down.
     """
 
-    def __init__(self, training: Sequence[SetPair], held_out: Sequence[SetPair], what: str) -> None:
+    def __init__(
+        self, training: Sequence[SetPair], held_out: Sequence[SetPair], what: str, *, turns: bool = True
+    ) -> None:
+        self.turns = turns
         self.training = tuple(pair for pair in training if pair.reference is not None)
         self.held_out = tuple(pair for pair in held_out if pair.reference is not None)
         if not self.training:
@@ -220,7 +221,7 @@ class PairedPictures(Source):
             size = [round(length * scale) for length in hazy.shape[-2:]]
             hazy, clear = (F.interpolate(x, size, mode="area") for x in (hazy, clear))
         window = (..., *_window(hazy.shape[-2], hazy.shape[-1], view.crop, rng))
-        return _turned(hazy[0][window], clear[0][window], True, rng)
+        return _turned(hazy[0][window], clear[0][window], self.turns, rng)
 
     def pairs(self, *, full: bool) -> list[Pair]:
         """All held-out pairs; they are few."""
@@ -241,7 +242,8 @@ class Folders(PairedPictures):
                 raise UsageError(f"The recipe's data source 'folders' needs {key!r}, a folder below --data.")
         training = open_set(root / options["hazy"], root / options["clear"]).pairs
         held_out = open_set(root / options["validation_hazy"], root / options["validation_clear"]).pairs
-        super().__init__(training, held_out, f"{options['hazy']} and {options['clear']}")
+        what = f"{options['hazy']} and {options['clear']}"
+        super().__init__(training, held_out, what, turns=bool(options.get("turns", True)))
 
 
 class Sets(PairedPictures):
@@ -269,7 +271,7 @@ class Sets(PairedPictures):
                     f"held_out is {count}, but {options['training']} has {len(training)} pairs; keep some of both."
                 )
             training, held_out = training[:-count], training[-count:]
-        super().__init__(training, held_out, str(options["training"]))
+        super().__init__(training, held_out, str(options["training"]), turns=bool(options.get("turns", True)))
 
 
 class Mixture(Source):
@@ -324,15 +326,12 @@ def open_source(
         UnknownNameError: No such source.
         SetError: Its files are missing.
     """
-    if name in _PAIRED:
-        return _PAIRED[name](root, options)
+    check_names("data source", [name], _OPTIONS)
+    check_names(f"option of the data source {name!r}", options, _OPTIONS[name])
     if name in _PACKERS:
-        for key in options:
-            if key not in _SCENE_OPTIONS:
-                raise UnknownNameError(f"option of the data source {name!r}", key, _SCENE_OPTIONS)
         turns = bool(options.get("turns", name == "nyu"))
         return Scenes(name, root, cache, HazeRange.of(options.get("haze", {})), validation, turns=turns)
-    raise UnknownNameError("data source", name, [*_PACKERS, *_PAIRED])
+    return _PAIRED[name](root, options)
 
 
 def _read_pair(pair: Any) -> tuple[Tensor, Tensor]:
@@ -377,19 +376,12 @@ def _turned(hazy: Tensor, clear: Tensor, turns: bool, rng: np.random.Generator) 
 
 
 def _open(kind: str, root: Path, cache: Path, *, validation: bool) -> tuple[data.PicturePool, data.PicturePool]:
-    """Pictures and their depth, packed on first use; the packed files' names carry the tars' hashes."""
-    files, pack = _PACKERS[kind]
-    stamp = "-".join(file_sha256(root / name)[:8] for name in files)
-    part = "validation" if validation else "training"
-    stems = [cache / f"{kind}-full-{part}-{stamp}-{what}" for what in ("pictures", "depth")]
-    if not all(stem.with_suffix(".json").exists() for stem in stems):
-        pictures, depths = [], []
-        for picture, depth, facts in pack(root, validation):
-            pictures.append((picture, facts))
-            depths.append((depth, facts))
-        for stem, arrays in zip(stems, (pictures, depths), strict=True):
-            data.PicturePool.build(arrays).save(stem)
-    return data.PicturePool.open(stems[0]), data.PicturePool.open(stems[1])
+    """Pictures and their depth, packed on first use."""
+    names, pack = _PACKERS[kind]
+    name = f"{kind}-full-{'validation' if validation else 'training'}"
+    files = [root / file for file in names]
+    pictures, depths = data.packed(cache, name, files, lambda: pack(root, validation), ("pictures", "depth"))
+    return pictures, depths
 
 
 def _pack_nyu(root: Path, validation: bool) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, Any]]]:
@@ -415,8 +407,6 @@ def _depth_fields(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.dstack(fields)
 
 
-_SCENE_OPTIONS = ("share", "turns", "haze")
-
 _PACKERS = {
     "nyu": (("nyu_images.tar", "nyu_depth.tar"), _pack_nyu),
     "photographs": (("bsds400.tar",), _pack_photographs),
@@ -424,3 +414,9 @@ _PACKERS = {
 }
 
 _PAIRED: Mapping[str, Callable[[Path, Mapping[str, Any]], Source]] = {"folders": Folders, "sets": Sets}
+
+_OPTIONS = {
+    **dict.fromkeys(_PACKERS, ("share", "turns", "haze")),
+    "folders": ("share", "turns", "hazy", "clear", "validation_hazy", "validation_clear"),
+    "sets": ("share", "turns", "training", "validation", "held_out"),
+}

@@ -6,8 +6,9 @@ which then has one output and one term: the control that shows what training on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -24,7 +25,6 @@ from training.task import Pair, Task
 from training.views import View, Views
 
 DARK_LUMA = (8.0, 50.0)
-_OPTIONS = ("kind", "refined", "epsilon")
 KINDS = ("l1", "charbonnier")
 
 
@@ -38,14 +38,17 @@ class PtgRmTask(Task):
       of a side, whatever the zoom; ``start``, the registered method whose weights the base starts from.
     - ``loss``: ``kind``: ``l1`` or ``charbonnier``, both means; ``refined``, the weight lambda_1 of the second
       output; ``epsilon`` of Charbonnier.
-    - ``validation``: ``pairs`` of the quick selection.
+    - ``validation``: ``pairs`` of the quick selection, and with haze sources what a dehazer's has.
     """
+
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data": ("crop", "zoom", "views", "sources", "least", "start"),
+        "loss": ("kind", "refined", "epsilon"),
+        "validation": ("source", "pairs", "draws", "haze"),
+    }
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        for key in recipe.loss:
-            if key not in _OPTIONS:
-                raise UnknownNameError("loss option", key, _OPTIONS)
         if recipe.loss.get("kind", "l1") not in KINDS:
             raise UnknownNameError("pixel loss", str(recipe.loss["kind"]), KINDS)
         if "sources" not in recipe.data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _CARD_FIELDS = ("title", "summary", "trained_on", "licence")
 
 
 def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, Any]:
-    """Copy the weights, write ``NAME.json``, and load the result once to be sure.
+    """Copy the weights, load the copy once to be sure, and give it its name together with ``NAME.json``.
 
     Args:
         run: Folder of a run with ``evaluation.json``.
@@ -29,7 +30,8 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
         name: Of the method; default: the recipe's.
 
     Raises:
-        WeightsError: The run was not evaluated, its weights changed since, or they are too large.
+        WeightsError: The run was not evaluated, its weights changed since, are too large or do not fit. What was
+            published under this name before is then left as it was.
     """
     weights, evaluation = run / "weights.safetensors", run / "evaluation.json"
     if not weights.is_file() or not evaluation.is_file():
@@ -38,7 +40,9 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
     figures = json.loads(evaluation.read_text(encoding="utf-8"))
     digest = file_sha256(weights)
     if figures["weights_sha256"] != digest:
-        raise WeightsError(f"{weights} changed after it was measured; run 'python -m training evaluate {run}' again.")
+        raise WeightsError(
+            f"{weights} changed after it was measured; run 'python -m training evaluate {run} --data ROOT' again."
+        )
     if weights.stat().st_size > LARGEST:
         raise WeightsError(f"{weights} has {weights.stat().st_size / 1e6:.1f} MB; embedded files have at most 12 MB.")
     name = name or recipe.name
@@ -48,7 +52,7 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
     with safe_open(weights, "pt") as file:
         step = int(file.metadata()["step"])
     limit = f" --limit {figures['limit']}" if figures.get("limit") else ""
-    command = f"python -m training evaluate {run.name}{limit}"
+    command = f"python -m training evaluate {name} --data ROOT{limit}"
     facts: dict[str, Any] = {
         "architecture": arch,
         "config": options,
@@ -76,7 +80,15 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
         "recipe": recipe.to_yaml(),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(weights, folder / f"{name}.safetensors")
-    create_embedded(card_of(facts), facts, folder)
-    (folder / f"{name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    card = card_of(facts)
+    weights_part, facts_part = folder / f"{name}.safetensors.part", folder / f"{name}.json.part"
+    try:
+        shutil.copyfile(weights, weights_part)
+        create_embedded(replace(card, weights=weights_part.name), facts, folder)
+        facts_part.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        weights_part.replace(folder / f"{name}.safetensors")
+        facts_part.replace(folder / f"{name}.json")
+    finally:
+        weights_part.unlink(missing_ok=True)
+        facts_part.unlink(missing_ok=True)
     return facts

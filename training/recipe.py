@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from errors import SetError, UnknownNameError, UsageError
+from errors import SetError, UsageError, check_names
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,27 @@ class Recipe:
     card: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for kind in fields(self):
+            self._check_type(kind.name, str(kind.type))
         for name in ("steps", "batch", "log_every", "save_every", "validate_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"Recipe {self.name}: {name} is {getattr(self, name)}; it has to be at least 1.")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise UsageError(f"Recipe {self.name}: precision is {self.precision!r}; use auto, fp32 or bf16.")
+
+    def _check_type(self, name: str, kind: str) -> None:
+        """Numbers may be written as YAML 1.1 does not know them: ``2e-4`` without a dot."""
+        value = getattr(self, name)
+        wanted = {"int": int, "float": float, "str": str, "int | None": int}.get(kind, Mapping)
+        if value is None and kind == "int | None":
+            return
+        if wanted is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+            with suppress(ValueError):
+                value = float(value)
+                object.__setattr__(self, name, value)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            what = {int: "a whole number", float: "a number", str: "text"}.get(wanted, "a table")
+            raise UsageError(f"Recipe {self.name}: {name} is {value!r}; it has to be {what}.")
 
     def to_yaml(self) -> str:
         """The recipe as it would be written by hand."""
@@ -109,9 +126,7 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
                 raise UsageError(f"Cannot set {key}: {part} is a value, not a table.")
         inner[parts[-1]] = value
     known = [f.name for f in fields(Recipe)]
-    for key in values:
-        if key not in known:
-            raise UnknownNameError("recipe entry", key, known)
+    check_names("recipe entry", values, known)
     try:
         return Recipe(**values)
     except TypeError as error:

@@ -9,9 +9,10 @@ Where this departs from the paper and its script: docs/methods/scl_lle.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from errors import UnknownNameError
+from errors import SetError
 from restorers.networks.scl_lle import SclLle, apply_curves
 from training import data
 from training.degradations.low_light import low_light
@@ -85,12 +86,14 @@ class SclLleTask(Task):
 
     model: SclLle
     protocol = "lowlight-rgb"
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data": ("crop", "least", "references", "labelled", "gain", "electrons", "segmenter"),
+        "loss": _TERMS + _OPTIONS,
+        "validation": ("pairs",),
+    }
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        for key in recipe.loss:
-            if key not in _TERMS + _OPTIONS:
-                raise UnknownNameError("loss option", key, _TERMS + _OPTIONS)
         self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in _TERMS}
         self._segmenter: list[nn.Module] = []
         self._features: list[Features] = []  # in lists: frozen networks are no submodules
@@ -104,7 +107,7 @@ class SclLleTask(Task):
         self._root = root
         self._pools["exposures"] = open_exposures(root, cache)
         if self.recipe.data.get("labelled", 0.0):
-            self._pools["labelled"] = _packed(cache / f"nyu-labelled-{SHORT}", partial(_labelled, root))
+            self._pools["labelled"] = _open_labelled(root, cache)
         self._members = exposure_groups([fact["luma"] for fact in self._pools["exposures"].facts])
         if self.recipe.data.get("segmenter"):
             self._segmenter = [create_segmenter(str(self.recipe.data["segmenter"]), root)]
@@ -218,7 +221,7 @@ class SclLleTask(Task):
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         dark = low_light(_to_tensor(crop[..., :3])[None], rng.uniform(low, high), shot, 0.0, generator)[0]
         labels = torch.from_numpy(crop[..., 3].astype(np.int64))
-        return dark, torch.where(labels == 0, IGNORED, labels)
+        return dark, torch.where(labels == 0, IGNORED, labels - 1)
 
 
 def exposure_groups(luma: Sequence[float]) -> dict[str, np.ndarray]:
@@ -258,7 +261,8 @@ def pseudo_pairs(root: Path) -> Sequence[Pair]:
 
 def open_exposures(root: Path, cache: Path) -> data.PicturePool:
     """Every exposure of the training scenes, reduced and packed, with its name, luma, and whether it is the best."""
-    return _packed(cache / f"exposures-{SHORT}", partial(_exposures, root))
+    files = [root / "multi_exposure.tar"]
+    return data.packed(cache, f"exposures-{SHORT}", files, partial(_exposures, root))[0]
 
 
 def _exposures(root: Path) -> list[tuple[np.ndarray, dict]]:
@@ -268,6 +272,11 @@ def _exposures(root: Path) -> list[tuple[np.ndarray, dict]]:
     ]
 
 
+def _open_labelled(root: Path, cache: Path) -> data.PicturePool:
+    files = [root / "nyu_images.tar", root / "nyu_labels40.tar"]
+    return data.packed(cache, f"nyu-labelled-{SHORT}", files, partial(_labelled, root))[0]
+
+
 def _labelled(root: Path) -> list[tuple[np.ndarray, dict]]:
     labels = data.tar_pictures(root / "nyu_labels40.tar")
     packed = []
@@ -275,19 +284,16 @@ def _labelled(root: Path) -> list[tuple[np.ndarray, dict]]:
         enumerate(data.tar_pictures(root / "nyu_images.tar")), labels, strict=True
     ):
         if Path(name).stem != Path(label_name).stem:
-            raise ValueError(f"pictures and labels do not match: {name}, {label_name}")
+            raise SetError(
+                f"Picture {name} of nyu_images.tar meets label map {label_name} of nyu_labels40.tar; both tars have to "
+                "hold the same scenes under the same names."
+            )
         if scene % NYU_STRIDE == 0 and scene not in data.NYU_VALIDATION:
             small = data.reduce_picture(picture, SHORT)
             size = (small.shape[1], small.shape[0])
             classes = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
             packed.append((np.dstack((small, classes)), {"name": name}))
     return packed
-
-
-def _packed(stem: Path, make: Callable[[], list[tuple[np.ndarray, dict]]]) -> data.PicturePool:
-    if not stem.with_suffix(".json").exists():
-        data.PicturePool.build(make()).save(stem)
-    return data.PicturePool.open(stem)
 
 
 def _random_crop(picture: np.ndarray, size: int, rng: np.random.Generator, least: float = 0.0) -> np.ndarray:

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from errors import UnknownNameError, WeightsError
+from errors import UnknownNameError, WeightsError, first_line
+from restorers.community import read_checkpoint
 from training.losses.semantic import logits_of
 
 TORCHVISION = ("deeplabv3_mobilenet_v3_large", "deeplabv3_resnet50", "lraspp_mobilenet_v3_large")
@@ -65,10 +66,10 @@ def _torchvision(name: str, root: Path) -> nn.Module:
             return get_model(name, weights="DEFAULT")
         options = {"aux_loss": True} if name.startswith("deeplab") else {}
         network = get_model(name, weights=None, weights_backbone=None, num_classes=21, **options)
-        network.load_state_dict(torch.load(files[0], map_location="cpu", weights_only=True))
+        network.load_state_dict(read_checkpoint(files[0]))
     except (OSError, RuntimeError) as error:
         raise WeightsError(
-            f"The weights of {name} cannot be had ({str(error).splitlines()[0]}); put {name}*.pth below --data, "
+            f"The weights of {name} cannot be had ({first_line(error)}); put {name}*.pth below --data, "
             "or leave data.segmenter out of the recipe."
         ) from error
     return network
@@ -85,5 +86,5 @@ def _hub(name: str) -> nn.Module:
         return HubSegmenter(AutoModelForSemanticSegmentation.from_pretrained(name))
     except (OSError, ValueError) as error:
         raise WeightsError(
-            f"The segmenter {name} cannot be had ({str(error).splitlines()[0]}); check the name and the connection."
+            f"The segmenter {name} cannot be had ({first_line(error)}); check the name and the connection."
         ) from error

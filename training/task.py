@@ -8,14 +8,15 @@ would have seen otherwise.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from errors import UnknownNameError
+from errors import UnknownNameError, UsageError, check_names, first_line
 from eval.protocol import DEFAULT
 from restorers.base import Restorer
 from restorers.networks import architecture
@@ -46,15 +47,29 @@ class Task(nn.Module):
         model: The restorer that is trained, validated and kept.
         protocol: By which a run is evaluated before it is published.
         step: Number of the step that is taken, from 0; the loop sets it.
+        options: The recipe's tables to the entries that this task knows in them.
+
+    Raises:
+        UnknownNameError: A table of the recipe has an entry that means nothing to the task.
+        UsageError: The network cannot be built as the recipe says.
     """
 
     protocol: str = DEFAULT
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
+        for table, known in self.options.items():
+            check_names(f"{table} option", getattr(recipe, table), known)
         self.recipe, self.step = recipe, 0
-        options = dict(recipe.network)
-        self.model: Restorer = architecture(options.pop("architecture")).load()(**options)
+        arguments = dict(recipe.network)
+        kind = architecture(str(arguments.pop("architecture", ""))).load()
+        try:
+            self.model: Restorer = kind(**arguments)
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"The recipe's network cannot be built ({first_line(error)}); mend its entries."
+            ) from error
 
     @abstractmethod
     def prepare(self, root: Path, cache: Path) -> None:

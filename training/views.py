@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from errors import UnknownNameError, UsageError
+from errors import UsageError, check_names
 from training.stages import Stages, ends
 
 _KEYS = ("until", "crop", "zoom")
@@ -65,9 +65,7 @@ class Views:
         zoom: Sequence[float] = (1.0, 1.0),
         stages: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        for key in {key for stage in stages for key in stage}:
-            if key not in _KEYS:
-                raise UnknownNameError("entry of a view", key, _KEYS)
+        check_names("entry of a view", (key for stage in stages for key in stage), _KEYS)
         views = [_alternating(stage.get("crop", crop), stage.get("zoom", zoom)) for stage in stages]
         self._stages = Stages(ends(stages, "views"), views, _alternating(crop, zoom))
 

@@ -15,8 +15,9 @@ import gradio as gr
 
 from errors import HubError, SetError, UsageError
 from eval import protocol as protocols
+from eval.archives import UPLOAD_LIMITS
 from eval.metrics import registry as metrics
-from eval.sets import open_set
+from eval.sets import ImageSet, open_set
 from images import is_picture_name
 from restorers import registry
 from ui import html, results, text
@@ -94,7 +95,7 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
         folder = engine.scratch.folder(request)
         try:
             found = place_sets(folder, files, others)
-            image_set = open_set(*[folder / part if part else None for part in found], inspect=True)
+            image_set = open_placed(folder, *found)
         except HubError as error:
             gr.Warning(str(error))
             return None, html.alert(str(error)), gr.skip()
@@ -193,6 +194,15 @@ def place_sets(folder: Path, inputs: Sequence[str], references: Sequence[str] | 
         SetError: Something that is neither a picture nor an archive, or a mixture of both.
     """
     return _place(folder, "input", inputs), _place(folder, "reference", references) if references else None
+
+
+def open_placed(folder: Path, inputs: str, references: str | None) -> ImageSet:
+    """The sets that :func:`place_sets` put into ``folder``, looked at.
+
+    Raises:
+        SetError: They cannot be opened, or claim more than uploads may.
+    """
+    return open_set(folder / inputs, folder / references if references else None, limits=UPLOAD_LIMITS, inspect=True)
 
 
 def submit(

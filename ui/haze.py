@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -16,6 +16,9 @@ from ui import html, plots, text
 from ui.engine import EXAMPLES, Engine
 from ui.seen import MOST_PICTURES, check_clip_name, compare_words, overlay
 from ui.session import safe_stem
+
+if TYPE_CHECKING:
+    import pandas
 
 FIRST_WORDS = PromptSet("my words", ("a hazy photo", "a photo taken in fog"), ("a clear photo", "a sharp photo"))
 MY_WORDS = "my words"
@@ -186,10 +189,12 @@ def build(engine: Engine) -> None:
 
         try:
             sets = [words(yes, no, taught) if name == MY_WORDS else library.get(name) for name in names]
-            return _ranking(compare_words(load_clip(check_clip_name(model)), path or EXAMPLES / "haze", sets))
+            prior = load_clip(check_clip_name(model))
+            ranked, skipped = compare_words(prior, path or EXAMPLES / "haze", sets)
         except HubError as error:
             gr.Warning(str(error))
             return html.alert(str(error))
+        return _left_out(skipped) + _ranking(ranked)
 
     asked = [files, positives, negatives, learned, clip, which, opacity, stretch]
     answer = [said, table, closer, which, view, legend, bars]
@@ -274,14 +279,23 @@ def _bars(similarities: Sequence[tuple[str, str, float]]) -> str:
     return small + html.panel(plots.bars(rows, "Similarity to descriptions", 3))
 
 
-def _ranking(found: Sequence[Any]) -> str:
+def _left_out(sentences: Sequence[str]) -> str:
+    if not sentences:
+        return ""
+    return html.alert(f"Pictures that could not be read and do not count: {len(sentences)}.", sentences[:MOST_PICTURES])
+
+
+def _ranking(found: pandas.DataFrame) -> str:
     rows = "".join(
-        f'<tr><td class="text">{escape(one.name)}</td><td class="best" data-value="{one.auroc!r}">{one.auroc:.3f}</td>'
-        f'<td data-value="{one.accuracy!r}">{one.accuracy:.1%}</td><td data-value="{one.hazy!r}">{one.hazy:.3f}</td>'
-        f'<td data-value="{one.clear!r}">{one.clear:.3f}</td></tr>'
-        for one in found
+        f'<tr><td class="text">{escape(one.prompts)}</td>'
+        f'<td class="best" data-value="{one.auroc!r}">{one.auroc:.3f}</td>'
+        f'<td data-value="{one.accuracy!r}">{one.accuracy:.1%}</td>'
+        f'<td data-value="{one.mean_positive!r}">{one.mean_positive:.3f}</td>'
+        f'<td data-value="{one.mean_negative!r}">{one.mean_negative:.3f}</td></tr>'
+        for one in found.itertuples()
     )
-    heads = "".join(f'<th scope="col">{h}</th>' for h in ("AUROC ↑", "Accuracy at ½ ↑", "Mean, hazy", "Mean, clear"))
+    titles = ("AUROC ↑", "Balanced accuracy at ½ ↑", "Mean, hazy", "Mean, clear")
+    heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
     return (
         '<div class="table-scroll"><table class="board"><thead><tr><th class="text" scope="col">Words</th>'
         f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"

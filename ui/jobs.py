@@ -13,21 +13,26 @@ when it starts again; resuming scores only what is missing.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import logging
 import secrets
 import shutil
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
-from errors import HubError, UsageError
+from errors import HubError, ImageError, UsageError
 from eval import protocol as protocols
+from eval.archives import UPLOAD_LIMITS
 from eval.leaderboard import Leaderboard, build
 from eval.methods import Method, parse_method
+from eval.pairing import Pair
 from eval.sets import ImageSet, open_set
 from eval.store import Store
 from ui.settings import Settings
@@ -44,7 +49,7 @@ class JobSpec:
     """What a job does; paths are relative to the job's ``files`` folder.
 
     Attributes:
-        title: Name of the set, on the leaderboard too.
+        title: Name of the set, on the leaderboard too unless that has other pictures of this name.
         input: The degraded pictures.
         reference: The references, or None.
         methods: Names of restorers, "input", or NAME=FILE for uploaded results.
@@ -74,6 +79,7 @@ class JobState:
         total: All of them.
         eta_seconds: Time left, as far as it can be told.
         message: Why it failed; or the pairing in a sentence.
+        board: Name of the set on the server's leaderboard; "" where the rows do not go there.
         updated: Seconds since the epoch.
     """
 
@@ -82,6 +88,7 @@ class JobState:
     total: int = 0
     eta_seconds: float | None = None
     message: str = ""
+    board: str = ""
     updated: float = field(default_factory=time.time)
 
     @property
@@ -186,7 +193,8 @@ class Jobs:
         spec, files = self.spec(job), self._folder(job) / "files"
         if not files.is_dir():
             raise UsageError("The pictures of this job have been deleted; its scores are still here.")
-        return open_set(files / spec.input, files / spec.reference if spec.reference else None)
+        reference = files / spec.reference if spec.reference else None
+        return open_set(files / spec.input, reference, limits=UPLOAD_LIMITS)
 
     def methods(self, job: str) -> tuple[Method, ...]:
         """The job's methods, uploaded results opened."""
@@ -194,7 +202,7 @@ class Jobs:
         found = []
         for item in self.spec(job).methods:
             name, equals, place = item.partition("=")
-            found.append(parse_method(f"{name}={files / place}" if equals else item))
+            found.append(parse_method(f"{name}={files / place}" if equals else item, UPLOAD_LIMITS))
         return tuple(found)
 
     def sweep(self) -> None:
@@ -240,13 +248,14 @@ class Jobs:
         spec = self.spec(job)
         image_set = self.image_set(job)
         plan = make_plan(image_set, self.methods(job), spec.metrics, protocols.get(spec.protocol), dataset=spec.title)
-        state = JobState("running", message=image_set.report.sentence)
-        _write_state(folder, state)
         board = Store(self.settings.rows) if spec.share else None
+        name = board_name(board, spec.title, image_set.pairs) if board is not None else ""
+        state = JobState("running", message=image_set.report.sentence, board=name)
+        _write_state(folder, state)
         with Store(folder / "rows.sqlite") as store:
             for progress in run(plan, store, workers=self.settings.workers, stop=stop):
                 if board is not None:
-                    board.add(progress.rows)
+                    board.add(replace(row, dataset=name) for row in progress.rows)
                 state = replace(
                     state,
                     done=progress.done,
@@ -264,6 +273,29 @@ class Jobs:
         if not job or not all(c.isalnum() or c in "-_" for c in job):
             raise _gone()
         return self.settings.jobs / job
+
+
+def board_name(board: Store, title: str, pairs: Iterable[Pair]) -> str:
+    """The title, with a number where the board has other pictures of that name: two sets never share a table."""
+    mine: set[tuple[str, str]] = set()
+    name, count = title, 2
+    while held := {(row.image, row.input_sha256) for row in board.rows(dataset=name) if row.input_sha256}:
+        mine = mine or _contents(pairs)
+        keys = {key for key, _ in mine}
+        common = {content for content in held if content[0] in keys}
+        if common and common <= mine:
+            break
+        name, count = f"{title} ({count})", count + 1
+    return name
+
+
+def _contents(pairs: Iterable[Pair]) -> set[tuple[str, str]]:
+    """Key and hash of every input that can be read."""
+    found = set()
+    for pair in pairs:
+        with contextlib.suppress(ImageError):  # it becomes a row with the reason
+            found.add((pair.key, hashlib.sha256(pair.input.read_bytes()).hexdigest()))
+    return found
 
 
 def _gone() -> UsageError:

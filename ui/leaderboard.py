@@ -10,8 +10,6 @@ from eval.metrics import registry as metrics
 from ui import board, html, text
 from ui.engine import Engine
 
-ALL_SETS = "all sets together"
-
 
 def build(engine: Engine, tab: gr.Tab) -> None:
     """Lay out the tab and wire it."""

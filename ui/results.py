@@ -53,8 +53,9 @@ def progress(state: JobState) -> str:
     if state.status == "failed":
         small = html.alert(state.message)
     bar = "" if state.ended else f'<div class="bar"><i style="width:{100 * share:.1f}%"></i></div>'
+    shared = html.note(escape(text.EVALUATE_BOARD.format(name=state.board))) if state.board else ""
     hint = "" if state.ended else html.note(escape(text.EVALUATE_REATTACH))
-    return f'<div class="job" data-status="{state.status}">{line}{bar}{small}{hint}</div>'
+    return f'<div class="job" data-status="{state.status}">{line}{bar}{small}{shared}{hint}</div>'
 
 
 def build(engine: Engine, job: gr.Textbox) -> View:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -13,10 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from errors import PromptError, SetError, UsageError
+from eval.archives import UPLOAD_LIMITS
 from eval.layouts import list_any
-from images import Picture, read_picture
+from images import Picture
 
 if TYPE_CHECKING:
+    import pandas
+
     from priors.clip import ClipPrior
     from priors.density import EncodedPicture
     from priors.prompts import PromptSet
@@ -29,25 +31,6 @@ MOST_PICTURES = 24
 
 MOST_LABELLED = 1000
 _NAME = re.compile(r"[\w.-]+")
-
-
-@dataclass(frozen=True)
-class Words:
-    """A prompt set compared on labelled pictures.
-
-    Attributes:
-        name: Of the set.
-        auroc: How well it separates the two folders; 0.5 is chance.
-        accuracy: Share on the right side of a half.
-        hazy: Mean score of the hazy pictures.
-        clear: Mean score of the clear ones.
-    """
-
-    name: str
-    auroc: float
-    accuracy: float
-    hazy: float
-    clear: float
 
 
 class Encodings:
@@ -121,30 +104,28 @@ def overlay(picture: Picture, density: np.ndarray, opacity: float, *, stretch: b
     return np.clip(np.round(mixed), 0, 255).astype(np.uint8)
 
 
-def compare_words(prior: ClipPrior, archive: str | Path, sets: Sequence[PromptSet]) -> list[Words]:
-    """Rank prompt sets on a zip or folder with two folders in it, such as ``hazy`` and ``clear``; the best first.
+def compare_words(
+    prior: ClipPrior, archive: str | Path, sets: Sequence[PromptSet]
+) -> tuple[pandas.DataFrame, tuple[str, ...]]:
+    """Rank prompt sets on a zip or folder with two folders in it, such as ``hazy`` and ``clear``.
+
+    Returns:
+        The table of :func:`priors.evaluate.rank`, and a sentence for each picture that could not be read.
 
     Raises:
         SetError: The zip does not say which pictures are hazy and which are clear, or holds too many.
-        PromptError: There is no prompt set.
+        PromptError: There is no prompt set, or one of the folders has no readable picture.
     """
-    from priors.density import encode_many, scores_of
-    from priors.evaluate import auroc
+    from priors.evaluate import encode_labelled, rank
 
     if not sets:
         raise PromptError("There are no words to compare; tick at least one prompt set.")
-    listing = list_any(archive)
+    listing = list_any(archive, UPLOAD_LIMITS)
     if not listing.inputs or not listing.other_side:
         raise SetError("The zip must hold two folders of pictures, one called hazy and one called clear; rename them.")
-    sides = (listing.inputs, listing.other_side)
-    if sum(map(len, sides)) > MOST_LABELLED:
+    sides = ((True, listing.inputs), (False, listing.other_side))
+    readers = [(source.read, is_hazy) for is_hazy, side in sides for source in side]
+    if len(readers) > MOST_LABELLED:
         raise SetError(f"The zip holds more than {MOST_LABELLED} pictures; that many are not needed, take some out.")
-    features = [encode_many(prior, [read_picture(s.read_bytes(), name=s.name) for s in side]) for side in sides]
-    found = []
-    for prompts in sets:
-        hazy, clear = (scores_of(prior, side, prompts) for side in features)
-        labels = np.r_[np.ones(len(hazy), bool), np.zeros(len(clear), bool)]
-        right = (np.r_[hazy, clear] > 0.5) == labels
-        separation = auroc(np.r_[hazy, clear], labels)
-        found.append(Words(prompts.name, separation, float(right.mean()), float(hazy.mean()), float(clear.mean())))
-    return sorted(found, key=lambda words: -words.auroc)
+    labelled = encode_labelled(prior, readers)
+    return rank(prior, labelled, sets), labelled.skipped

@@ -31,6 +31,7 @@ EVALUATE_KEEP = (
     "Uploaded pictures are deleted {hours:g} hours after the job ends. Scores and file names are kept on the "
     "leaderboard of this server if you leave this ticked."
 )
+EVALUATE_BOARD = "On the leaderboard of this server the set is called “{name}”."
 EVALUATE_REATTACH = (
     "This page's address now names the job: reload it, or open it elsewhere, and the job is still there."
 )
@@ -40,10 +41,6 @@ LEADERBOARD = (
     "compare."
 )
 LEADERBOARD_EMPTY = ("Nothing scored yet", "Start with the Evaluate tab; its example set takes about a minute.")
-LEADERBOARD_LETTERS = (
-    "± is half the 95% bootstrap interval of the mean. Methods that share a letter cannot be told apart "
-    "(paired Wilcoxon test, Holm-corrected, 5%). Bold is best, underlined is second."
-)
 
 DIAGNOSE = (
     "Two people score the same pair and get different numbers. Drop the pair: here it is under every protocol, with "
@@ -66,5 +63,3 @@ MODELS_LOAD = (
     "Load another model by its Hub repository id (for example <code>org/name</code>). It must be one of this project's "
     "networks or an architecture that spandrel knows; weights are safetensors or safely unpickled, never executed."
 )
-
-BUSY = "The server is busy. Your turn comes; nothing is lost."

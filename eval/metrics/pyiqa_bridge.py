@@ -18,7 +18,7 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from errors import MetricError, MetricUnavailableError
+from errors import MetricError, MetricUnavailableError, first_line
 from eval.metrics.spec import MetricSpec
 from images import Picture, read_picture
 
@@ -107,7 +107,7 @@ def measure(
             value = float(model(*batches).reshape(-1)[0])
         except (ArithmeticError, AssertionError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             height, width = batches[0].shape[-2:]
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             raise MetricError(f"pyiqa's {name} has no value on this {width}x{height} picture: {reason}.") from error
     if math.isnan(value):
         raise MetricError(f"pyiqa's {name} gives NaN on this picture.")
@@ -137,7 +137,7 @@ def _model(name: str) -> Any:
     except (OSError, RuntimeError, ValueError, ImportError, KeyError) as error:
         found = re.search(r'Downloading: "([^"]+)" to (\S+)', said.getvalue())
         where = f" Put {found[1].rsplit('/', 1)[-1]} at {found[2]}." if found else ""
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise MetricUnavailableError(
             f"pyiqa's {name} cannot be loaded; its weights are not here and could not be downloaded ({reason}).{where}"
         ) from error

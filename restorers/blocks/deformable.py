@@ -44,7 +44,8 @@ def deformable_convolution(
         side = weight.shape[-1] // 2
         with torch.autocast("cuda", enabled=False):
             single = [t.float() for t in (x, offset, weight)]
-            return deform_conv2d(*single, None if bias is None else bias.float(), padding=side, mask=mask.float())
+            y = deform_conv2d(*single, None if bias is None else bias.float(), padding=side, mask=mask.float())
+        return y.to(x.dtype)
     if torch.is_grad_enabled():
         return _sampled(x, offset, mask, weight, bias, first_row)
     per_row = x.shape[0] * x.shape[1] * mask.shape[1] * offset.shape[-1]

@@ -34,11 +34,15 @@ def execute(arguments: argparse.Namespace) -> int:
 
     architecture(arguments.arch)
 
-    from restorers.checkpoint import save_file, sha256_of
+    from restorers.checkpoint import described, save_file, sha256_of
     from restorers.community import read_checkpoint
     from restorers.convert import convert_state_dict
 
-    config, tensors = convert_state_dict(arguments.arch, read_checkpoint(arguments.checkpoint))
+    ours = described(arguments.checkpoint) if arguments.checkpoint.endswith(".safetensors") else None
+    if ours and ours[0] != arguments.arch:
+        raise UsageError(f"{arguments.checkpoint} is a {ours[0]}, not a {arguments.arch}; it needs no conversion.")
+    checkpoint = read_checkpoint(arguments.checkpoint)
+    config, tensors = convert_state_dict(arguments.arch, checkpoint, ours[1] if ours else None)
     source = sha256_of(arguments.checkpoint)
     digest = save_file(output, arguments.arch, config, tensors, source_sha256=source)
     numbers = sum(tensor.numel() for tensor in tensors.values())

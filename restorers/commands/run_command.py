@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", required=True, help="a name from 'list', a .safetensors file, a model folder, or a Hub repo id"
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder to write to; made if needed")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are in DIR already")
     parser.add_argument("--revision", help="Hub commit, tag or branch of the model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument(
@@ -53,12 +54,12 @@ def tile_argument(text: str) -> Tile:
         raise argparse.ArgumentTypeError(f"{text!r} is not auto, none or a number") from None
 
 
-def find_inputs(inputs: Iterable[str], output: Path) -> list[Path]:
+def find_inputs(inputs: Iterable[str], output: Path, *, overwrite: bool = False) -> list[Path]:
     """Every picture that was named, directly or by its folder.
 
     Raises:
-        UsageError: One does not exist, a folder holds no picture, two pictures would be written to one file, or a
-            picture would be overwritten by its own result.
+        UsageError: One does not exist, a folder holds no picture, two pictures would be written to one file, a
+            picture would be overwritten by its own result, or another result by one of these.
     """
     from images import list_pictures
 
@@ -77,10 +78,12 @@ def find_inputs(inputs: Iterable[str], output: Path) -> list[Path]:
         target = output / f"{path.stem}.png"
         if target in writers:
             raise UsageError(
-                f"{writers[target]} and {path} would both be written to {target}; restore them in two runs."
+                f"{writers[target]} and {path} would both be written to {target}; restore them to two folders."
             )
         if target.resolve() == path.resolve():
             raise UsageError(f"{path} would be overwritten by its own result; choose another --output.")
+        if target.exists() and not overwrite:
+            raise UsageError(f"{target} is there already; choose another --output, or replace it with --overwrite.")
         writers[target] = path
     return found
 
@@ -90,7 +93,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from restorers.device import choose_device, choose_dtype
 
     output = Path(arguments.output)
-    paths = find_inputs(arguments.inputs, output)
+    paths = find_inputs(arguments.inputs, output, overwrite=arguments.overwrite)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{arguments.output} is a file; --output names a folder.")
     choose_dtype(arguments.dtype, choose_device(arguments.device))

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import UnknownNameError, WeightsError
-from restorers.card import Figure, RestorerCard
+from restorers.card import RestorerCard
+from restorers.checkpoint import card_from
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,12 +98,8 @@ def entries(folder: Path = WEIGHTS) -> Iterator[tuple[RestorerCard, Callable[[],
 
 def card_of(facts: Mapping[str, Any]) -> RestorerCard:
     """The card of an architecture with the facts of one weight file laid over it."""
-    base: RestorerCard = architecture(facts["architecture"]).load().card
-    known = {field.name for field in fields(RestorerCard)}
-    changes = {key: value for key, value in facts["card"].items() if key in known}
-    if "figures" in changes:
-        changes["figures"] = tuple(Figure(**figure) for figure in changes["figures"])
-    return replace(base, **changes)
+    card = card_from(architecture(facts["architecture"]).load().card, facts["card"])
+    return replace(card, **{key: facts["card"][key] for key in ("weights", "weights_sha256") if key in facts["card"]})
 
 
 def create_embedded(card: RestorerCard, facts: Mapping[str, Any], folder: Path = WEIGHTS) -> Restorer:

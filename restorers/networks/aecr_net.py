@@ -10,12 +10,13 @@ deformable convolution twice, which is what the released code does and what is b
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorers.base import Restorer
+from restorers.base import Restorer, count_parameters
 from restorers.blocks.deformable import DeformableConv2d, deformable_convolution
 from restorers.blocks.feature_attention import FeatureAttentionBlock
 from restorers.blocks.slabs import map_slabs, slabs
@@ -48,7 +49,7 @@ class Mixup(nn.Module):
 
     def forward(self, encoded: Tensor, decoded: Tensor) -> Tensor:
         """Both (N, C, H, W)."""
-        return torch.lerp(decoded, encoded, self.theta.sigmoid().to(decoded.dtype))
+        return torch.lerp(decoded, encoded.to(decoded.dtype), self.theta.sigmoid().to(decoded.dtype))
 
 
 class AecrNet(Restorer):
@@ -85,6 +86,7 @@ class AecrNet(Restorer):
         self.up1 = nn.ConvTranspose2d(4 * width, 2 * width, 3, stride=2, padding=1, output_padding=1)
         self.up2 = nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1)
         self.up3 = nn.Conv2d(width, 3, 7)
+        self.card = replace(CARD, parameters=count_parameters(self))
         self._start_near_identity()
 
     @torch.no_grad()

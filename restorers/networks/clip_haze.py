@@ -11,12 +11,14 @@ both, or from nowhere.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from errors import WeightsError
-from restorers.base import Restorer
+from restorers.base import Restorer, count_parameters
 from restorers.blocks.ss2d import SelectiveScan2d
 from restorers.blocks.window_attention import WindowAttention
 from restorers.card import RestorerCard
@@ -219,6 +221,7 @@ class ClipHaze(Restorer):
         self.head = nn.Conv2d(one, 3, 3, padding=1)
         nn.init.zeros_(self.head.weight)  # start from the hazy picture itself
         nn.init.zeros_(self.head.bias)
+        self.card = replace(CARD, parameters=count_parameters(self))
 
     def enhance(self, x: Tensor, density: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
         """Dehaze.

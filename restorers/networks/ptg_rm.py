@@ -10,7 +10,6 @@ are the paper's. Mode ``released`` is the published code: residual only, 671,735
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Literal
 
@@ -19,12 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from errors import WeightsError
-from restorers.base import Restorer, count_parameters
+from restorers.base import Restorer, count_parameters, reflect_pad
 from restorers.card import RestorerCard
+from restorers.checkpoint import constructor_arguments
 
 Mode = Literal["paper", "released"]
 
 GUIDE_CHANNELS = 64
+PAPER_DIMENSION = 512
 KERNEL = 3
 DOWNSCALE = 4
 
@@ -373,12 +374,11 @@ class PtgRm(Restorer):
 
     def _wrap(self, base: Restorer) -> None:
         self.base = base
-        multiple = math.lcm(DOWNSCALE, base.card.size_multiple)
         self.card = replace(
             CARD,
             task=base.card.task,  # with its base it is a whole method for what the base does
             scale=base.card.scale,
-            size_multiple=multiple,
+            size_multiple=base.card.size_multiple,
             min_size=max(CARD.min_size, base.card.min_size),
         )
 
@@ -421,7 +421,7 @@ class PtgRm(Restorer):
         """Both results, as training wants them (eq. 8): the base's and the refined one.
 
         Args:
-            x: Degraded pictures of an allowed size.
+            x: Degraded pictures of a size that the base allows.
             g: Their vectors if they are known already.
         """
         first = self.base.enhance(x)
@@ -431,7 +431,10 @@ class PtgRm(Restorer):
         g = self.vector(x) if g is None else g
         height, width = first.shape[-2:]
         if self.side is None or min(height, width) <= self.side:
-            return first, self.refine(first, degraded, g)
+            # The base has seen the picture as it is; only the module needs sides of four.
+            missing = (-height % DOWNSCALE, -width % DOWNSCALE)
+            correction = self.refine.correction(reflect_pad(first, *missing), reflect_pad(degraded, *missing), g)
+            return first, self.refine.corrected(first, degraded, correction[..., :height, :width])
         share = self.side / min(height, width)
         size = tuple(DOWNSCALE * round(length * share / DOWNSCALE) for length in (height, width))
         small = (F.interpolate(picture, size, mode="area") for picture in (first, degraded))
@@ -447,17 +450,24 @@ class PtgRm(Restorer):
 def ptg_rm(base: str | Restorer, **options: object) -> PtgRm:
     """Put a fresh refinement module behind any restorer, ready to be trained.
 
-    Until it is, the result is the base's: mask one, residual zero.
+    Until it is, the result is the base's: mask one, residual zero. It can be saved and shared if the base is one of
+    this project's networks, whose weights then go with it, or a registered method without weights.
 
     Args:
         base: A registered name, which brings its weights, or a restorer.
-        **options: Of :class:`PtgRm`, except ``base`` and ``base_config``.
+        **options: Of :class:`PtgRm`, except ``base`` and ``base_config``. ``dimension`` is the guide's if not given.
+
+    Raises:
+        PromptError: The guide cannot be had.
     """
     from restorers import registry
 
     restorer = registry.create(base) if isinstance(base, str) else base
+    if "dimension" not in options:
+        options["dimension"] = _dimension(str(options.get("guide", "embedded")))
     refined = PtgRm(base="", **options)  # type: ignore[arg-type]
     refined._wrap(restorer)
+    refined._hub_mixin_config = {**constructor_arguments(refined), **_remembered(restorer)}
     refined.card = replace(
         refined.card,
         name=f"{restorer.card.name}+ptg_rm",
@@ -465,6 +475,30 @@ def ptg_rm(base: str | Restorer, **options: object) -> PtgRm:
         parameters=count_parameters(refined),
     )
     return refined
+
+
+def _dimension(guide: str) -> int:
+    """Length of a guide's vectors; the paper's for the controls, which have none of their own."""
+    if guide in ("none", "random"):
+        return PAPER_DIMENSION
+    from priors import clip
+
+    with torch.no_grad():
+        return clip.load(guide).encode_text(["haze"]).shape[-1]
+
+
+def _remembered(base: Restorer) -> dict[str, object]:
+    """The constructor arguments that bring this base back.
+
+    Its weights, if it has any, are part of the whole. A base that is neither one of the networks nor registered is
+    remembered by its name, which is refused when the file is loaded.
+    """
+    from restorers.networks import architectures
+
+    for name, entry in architectures().items():
+        if entry.module == type(base).__module__ and entry.type_name == type(base).__name__:
+            return {"base": name, "base_config": constructor_arguments(base)}
+    return {"base": base.card.name, "base_config": None}
 
 
 class _Nothing(Restorer):

@@ -12,7 +12,7 @@ import pytest
 
 from errors import ImageError, SetError
 from eval import sources
-from eval.archives import UPLOAD_LIMITS, Limits
+from eval.archives import Limits
 from eval.sets import open_set
 from tests.eval.pictures import files, write_tar, write_zip
 
@@ -154,7 +154,6 @@ def test_a_bomb_that_says_so_is_not_opened(tmp_path):
         open_set(tmp_path / "a.zip", limits=Limits(total_bytes=2**30))
     with pytest.raises(ImageError, match=r"a\.png is 2861 MiB, over the limit"):
         open_set(tmp_path / "a.zip").pairs[0].input.read()
-    assert UPLOAD_LIMITS.total_bytes < Limits().total_bytes
 
 
 def test_a_bomb_that_lies_is_cut_off(tmp_path, monkeypatch):
@@ -167,7 +166,7 @@ def test_a_bomb_that_lies_is_cut_off(tmp_path, monkeypatch):
 
 def test_a_compressed_tar_that_never_ends(tmp_path):
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    (tmp_path / "a.tar.gz").write_bytes(b"".join(packer.compress(b"\0" * 2**20) for _ in range(64)) + packer.flush())
+    (tmp_path / "a.tar.gz").write_bytes(b"".join(packer.compress(b"\0" * 2**20) for _ in range(64)))  # it has no end
     with pytest.raises(SetError, match=r"a\.tar\.gz unpacks to over 0 GiB; it was not opened"):
         open_set(tmp_path / "a.tar.gz", limits=Limits(total_bytes=2**23))
 

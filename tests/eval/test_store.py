@@ -244,7 +244,7 @@ def test_threads_share_a_store(store):
 
 def test_parquet_goes_out_and_comes_in(store, tmp_path):
     store.add(AWKWARD)
-    store.export_parquet(tmp_path / "rows.parquet")
+    write_rows(tmp_path / "rows.parquet", store.rows())
     with Store(tmp_path / "second.sqlite") as second:
         assert second.import_rows(read_rows(tmp_path / "rows.parquet"), batch=3) == len(AWKWARD)
         assert len(second) == len(store)

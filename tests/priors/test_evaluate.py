@@ -14,6 +14,7 @@ from priors.evaluate import (
     calibration_error,
     compare,
     encode_folders,
+    encode_labelled,
     map_correlation,
     rank,
     spearman,
@@ -87,6 +88,23 @@ def test_a_bad_picture_costs_one_picture(prior, folders, tmp_path):
     labelled = encode_folders(prior, bad, folders / "clear", progress=lambda done, total: seen.append((done, total)))
     assert labelled.labels.tolist() == [True] + [False] * 5 and seen[-1] == (7, 7)
     assert len(labelled.skipped) == 1 and "torn.png" in labelled.skipped[0]
+    (bad / "good.png").unlink()
+    with pytest.raises(PromptError, match=r"Not one picture with the degradation can be read\. .*torn\.png"):
+        encode_folders(prior, bad, folders / "clear")
+
+
+def test_pictures_from_anywhere_are_read_a_batch_at_a_time(prior, monkeypatch):
+    monkeypatch.setattr("priors.evaluate.BATCH", 2)
+    read, read_by_then = [], []
+
+    def reader(seed):
+        return lambda: read.append(seed) or picture(32, 40, seed)
+
+    readers = [(reader(seed), seed < 2) for seed in range(5)]
+    labelled = encode_labelled(prior, readers, progress=lambda *_: read_by_then.append(len(read)))
+    assert read_by_then == [2, 4, 5]
+    assert labelled.labels.tolist() == [True, True, False, False, False]
+    assert labelled.names == tuple(f"picture-{seed}.png" for seed in range(5))
 
 
 def test_folders_without_pictures(prior, folders, tmp_path):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from errors import PromptError
 from priors import clip, prompts
 from priors.density import encode_many, scores_of
 from priors.evaluate import auroc
-from priors.learn import Settings, curve_of, learn, learn_from_features
+from priors.learn import Settings, learn, learn_from_features
 from priors.prompts import PromptSet, end_features
 from tests.priors.tiny import picture, write_clip
 
@@ -40,7 +43,8 @@ def test_a_saved_set_is_used_everywhere_and_keeps_its_record(prior, sides, tmp_p
     path = tmp_path / "set.safetensors"
     made = learned.save(path)
     assert prompts.load(path) == made and made.name == "set" and "8 + 8 pictures" in made.note
-    assert curve_of(path) == pytest.approx(learned.curve, abs=1e-6)
+    with safe_open(path, "pt") as file:
+        assert json.loads(file.metadata()["facts"])["curve"] == pytest.approx(learned.curve, abs=1e-6)
     positive = prior.encode_context(learned.positive, "a hazy photo")
     torch.testing.assert_close(end_features(prior, made)[0], positive)
 

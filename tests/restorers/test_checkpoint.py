@@ -151,3 +151,16 @@ def test_which_weights_of_a_folder_are_meant():
     assert hub.choose_weights(["a.pth"], "x") == "a.pth"
     with pytest.raises(WeightsError, match=r"several weight files .*name one"):
         hub.choose_weights(["a.pth", "b.pth"], "x")
+
+
+def test_what_the_mixin_saves_loads_by_name(model, tmp_path):
+    model.save_pretrained(tmp_path / "model")
+    assert same(hub.load(tmp_path / "model", device="cpu"), model)
+
+
+def test_a_misspelt_path_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    for name in ("rums/weights.safetensors", "runs/other/weights.safetensors"):
+        with pytest.raises(WeightsError, match="no file or folder"):
+            hub.load(name)

@@ -195,3 +195,10 @@ def test_every_command_explains_itself(capsys, command):
 def test_cards_of_the_contract():
     assert isinstance(registry.card("dark_channel"), RestorerCard)
     assert {"dark_channel", "lime", "bicubic_x2", "bicubic_x4"} <= set(registry.names())
+
+
+def test_results_are_not_replaced_unasked(capsys, pictures, tmp_path):
+    arguments = ("run", "--model", "dark_channel", str(pictures), "--output", str(tmp_path / "out"))
+    run(capsys, *arguments)
+    failed(capsys, 2, "--overwrite", *arguments)
+    run(capsys, *arguments, "--overwrite")

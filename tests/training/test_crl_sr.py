@@ -1,6 +1,7 @@
 """The super-resolution task: aligned samples, every switch of the losses, and who gets which gradient."""
 
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -163,3 +164,31 @@ def test_validation_degradations_have_the_right_size():
     high = torch.rand(1, 3, 48, 80)
     for name in ("bicubic", "isotropic2.4", "mode4"):
         assert degradation(name, 4)(high).shape == (1, 3, 12, 20)
+
+
+def test_other_photographs_are_packed_anew(tmp_path):
+    for level in (60, 160):
+        with tarfile.open(tmp_path / "bsds400.tar", "w") as archive:
+            for number in range(81):
+                add(archive, f"bsds400/{number:04d}.png", np.full((72, 64, 3), level, np.uint8))
+        task = CrlSrTask(recipe())
+        task.prepare(tmp_path, tmp_path / "cache")
+        assert float(task.sample(0)["high"].mean()) == pytest.approx(level / 255)
+
+
+@pytest.mark.parametrize("name", ["isotropic", "mode"])
+def test_a_degradation_without_its_number_is_unknown(name):
+    with pytest.raises(UnknownNameError, match=f"{name}[24]"):
+        degradation(name, 4)
+
+
+def test_a_network_is_measured_by_the_protocol_of_its_scale():
+    changed = recipe({})
+    assert CrlSrTask(replace(changed, network=dict(changed.network) | {"scale": 2})).protocol == "sr-y2"
+
+
+def test_terms_that_are_not_on_yet_lie_where_the_others_do():
+    """Logged together they are stacked, on a GPU too."""
+    task = CrlSrTask(recipe({"conditional": 0.1, "after": 10})).to("meta")
+    pictures = {"low": torch.rand(1, 3, 12, 12, device="meta"), "high": torch.rand(1, 3, 48, 48, device="meta")}
+    assert {value.device.type for value in task(pictures).values()} == {"meta"}

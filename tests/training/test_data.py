@@ -10,6 +10,7 @@ import pytest
 from errors import SetError
 from tests.training.toy_data import add, write_nyu
 from training import data
+from training.haze_batches import open_pools
 
 
 def test_pools_give_back_what_was_packed(tmp_path):
@@ -20,6 +21,48 @@ def test_pools_give_back_what_was_packed(tmp_path):
     assert len(opened) == 3 and opened.facts[1] == {"index": 1}
     for i, array in enumerate(arrays):
         np.testing.assert_array_equal(opened[i], array)
+
+
+def pool_of(cache, file, level, parts=()):
+    arrays = [np.full((2, 2), level + index, np.uint8) for index in range(max(len(parts), 1))]
+    return data.packed(cache, "toy", [file], lambda: iter([(*arrays, {"level": level})]), parts)
+
+
+def test_a_cache_serves_several_roots(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).write_text(name)
+    for name, level in (("first", 1), ("second", 2), ("first", 3)):
+        (pool,) = pool_of(tmp_path / "cache", tmp_path / name, level)
+        assert pool[0][0, 0] == {"first": 1, "second": 2}[name], "packed once, and from the file that was asked for"
+    with pytest.raises(SetError, match="third is missing"):
+        pool_of(tmp_path / "cache", tmp_path / "third", 4)
+
+
+def test_pools_that_belong_together_are_packed_together(tmp_path):
+    (tmp_path / "file").write_text("")
+    pictures, depths = pool_of(tmp_path / "cache", tmp_path / "file", 7, ("pictures", "depth"))
+    assert (pictures[0][0, 0], depths[0][0, 0]) == (7, 8) and pictures.facts == depths.facts == ({"level": 7},)
+    names = {file.name for file in (tmp_path / "cache").iterdir()}
+    assert names == {f"toy-e3b0c442-{part}.{kind}" for part in ("pictures", "depth") for kind in ("npy", "json")}
+
+
+def test_haze_batches_see_the_data_they_are_given(tmp_path):
+    for folder, level in (("first", 40), ("second", 120)):
+        root = tmp_path / folder
+        root.mkdir()
+        picture = np.full((8, 8, 3), level, np.uint8)
+        for tar, names in {
+            "nyu_images": ("0000",),
+            "bsds400": [f"{index:05d}" for index in range(data.BSDS_VALIDATION + 1)],
+            "multi_exposure": [f"{index:03d}/00" for index in range(data.MULTI_EXPOSURE_VALIDATION + 1)],
+        }.items():
+            with tarfile.open(root / f"{tar}.tar", "w") as archive:
+                for name in names:
+                    add(archive, f"{tar}/{name}.png", picture)
+        with tarfile.open(root / "nyu_depth.tar", "w") as archive:
+            add(archive, "nyu_depth/0000.png", picture[..., 0])
+        pools = open_pools(root, tmp_path / "cache", validation=False, short=8)
+        assert [int(pool[0][0, 0, 0]) for pool in (pools.nyu, pools.photographs, pools.exposures)] == [level] * 3
 
 
 def test_nyu_parts_are_disjoint(tmp_path):

@@ -265,3 +265,15 @@ def test_unusable_arguments_exit_with_two(arguments, sentence, capsys, monkeypat
     monkeypatch.chdir(ROOT)
     assert main(arguments) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_numbers_as_yaml_does_not_know_them_and_values_of_the_wrong_kind():
+    assert Recipe(**toy_data.recipe(learning_rate="2e-4")).learning_rate == pytest.approx(2e-4)
+    for name, value in (("steps", "abc"), ("learning_rate", "fast"), ("data", 3), ("steps", True)):
+        with pytest.raises(UsageError, match=name):
+            Recipe(**toy_data.recipe(**{name: value}))
+
+
+def test_a_shortened_run_ends_its_cosine_where_it_ends():
+    recipe = Recipe(**toy_data.recipe(steps=100, learning_rate=1.0, final_learning_rate=0.01, restarts={5000: 0.5}))
+    assert learning_rate(recipe, 99) < 0.02

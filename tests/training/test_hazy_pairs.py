@@ -336,3 +336,28 @@ def test_what_cannot_be_trained_on_is_said(tmp_path, data, cache):
         open_source("nyu", tmp_path, cache, {}, {})
     with pytest.raises(SetError, match="smaller than the crop"):
         Scenes("nyu", data, cache, HazeRange(), {}).draw(View(80), np.random.default_rng(0))
+
+
+def test_pairs_from_files_stay_upright_if_asked(tmp_path):
+    options = write_pairs(tmp_path, count=1)
+    source = open_source("folders", tmp_path, tmp_path, options | {"turns": False}, {})
+    clear = source.pairs(full=True)[0].make()[1][0]
+    source.training = source.held_out
+    for seed in range(8):
+        drawn = source.draw(View(52), np.random.default_rng(seed))[1]
+        windows = [clear[..., left : left + 52] for left in range(11)]
+        assert any(torch.equal(drawn, w) or torch.equal(drawn, w.flip(-1)) for w in windows)
+    with pytest.raises(UnknownNameError, match="turnz"):
+        open_source("folders", tmp_path, tmp_path, options | {"turnz": False}, {})
+
+
+@pytest.mark.parametrize("table", ["data", "loss", "validation"])
+def test_a_misspelt_entry_of_a_recipe_is_named(table):
+    values = toy_data.recipe()
+    with pytest.raises(UnknownNameError, match="vews"):
+        DehazeTask(Recipe(**values | {table: {**values[table], "vews": []}}))
+
+
+def test_a_network_that_cannot_be_built_is_said():
+    with pytest.raises(UsageError, match="widht"):
+        DehazeTask(Recipe(**toy_data.recipe(network={"architecture": "aecr_net", "widht": 3})))

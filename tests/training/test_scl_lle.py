@@ -1,12 +1,13 @@
 """The unpaired low-light task on toy exposures: what it draws, what it never draws, and that it learns."""
 
+import shutil
 import tarfile
 
 import numpy as np
 import pytest
 import torch
 
-from errors import UnknownNameError
+from errors import SetError, UnknownNameError
 from tests.training.toy_data import add
 from training.degradations.low_light import low_light
 from training.fit import Options, fit
@@ -31,16 +32,20 @@ def root(tmp_path_factory):
             for exposure, level in enumerate(LEVELS):
                 picture = np.clip(level + grain, 0, 255).astype(np.uint8)
                 add(archive, f"multi_exposure/{scene:03d}/{exposure:02d}.png", picture)
+    write_labelled(folder)
+    return folder
+
+
+def write_labelled(folder, level=150, first_label=0):
     with (
         tarfile.open(folder / "nyu_images.tar", "w") as pictures,
         tarfile.open(folder / "nyu_labels40.tar", "w") as labels,
     ):
         for scene in range(8):
-            add(pictures, f"nyu_images/{scene:04d}.png", np.full((48, 64, 3), 150 + scene, np.uint8))
+            add(pictures, f"nyu_images/{scene:04d}.png", np.full((48, 64, 3), level + scene, np.uint8))
             classes = np.zeros((48, 64), np.uint8)
             classes[:24] = 5
-            add(labels, f"nyu_labels40/{scene:04d}.png", classes)
-    return folder
+            add(labels, f"nyu_labels40/{first_label + scene:04d}.png", classes)
 
 
 def recipe(**changes):
@@ -101,7 +106,7 @@ def test_only_darkened_scenes_have_labels(task):
     batch = batch_of(task, 24)
     labelled = (batch["labels"] != IGNORED).flatten(1).any(1)
     assert 4 < int(labelled.sum()) < 20
-    assert set(batch["labels"].unique().tolist()) <= {5, IGNORED}
+    assert set(batch["labels"].unique().tolist()) <= {4, IGNORED}, "class 5 of the tar is the fifth"
 
 
 def test_held_out_scenes_never_enter_the_pool(task, root):
@@ -177,6 +182,27 @@ def test_a_local_segmenter_is_loaded_and_frozen(tmp_path):
     segmenter = create_segmenter("torchvision:lraspp_mobilenet_v3_large", tmp_path)
     assert not segmenter.training and not any(p.requires_grad for p in segmenter.parameters())
     assert predict_labels(segmenter, torch.rand(1, 3, 32, 40)).shape == (1, 32, 40)
+
+
+def test_other_data_is_packed_anew(root, tmp_path):
+    shutil.copy(root / "multi_exposure.tar", tmp_path)
+    for level in (100, 180):
+        write_labelled(tmp_path, level)
+        task = SclLleTask(recipe())
+        task.prepare(tmp_path, tmp_path / "cache")
+        assert int(task._pools["labelled"][0][0, 0, 0]) == level
+    with tarfile.open(tmp_path / "multi_exposure.tar", "w") as archive:
+        for scene in range(SCENES):
+            add(archive, f"multi_exposure/{scene:03d}/00.png", np.full((48, 48, 3), 77, np.uint8))
+    task.prepare(tmp_path, tmp_path / "cache")
+    assert int(task._pools["exposures"][0][0, 0, 0]) == 77
+
+
+def test_labels_of_other_scenes_are_refused(root, tmp_path):
+    shutil.copy(root / "multi_exposure.tar", tmp_path)
+    write_labelled(tmp_path, first_label=1)
+    with pytest.raises(SetError, match=r"0000\.png of nyu_images\.tar meets .*0001\.png.* same names"):
+        SclLleTask(recipe()).prepare(tmp_path, tmp_path / "cache")
 
 
 def test_unknown_loss_is_named():

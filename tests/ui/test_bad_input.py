@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from errors import HubError, ImageError, SetError, UnknownNameError, UsageError
-from eval.sets import open_set
+from eval.archives import Limits
+from priors.prompts import PromptSet
 from tests.ui.conftest import bytes_of, hazy, huge_png, noise_picture, png, start_job, wait_for, zipped
 from ui.engine import Engine, check_repository_id
-from ui.evaluate import pairing, place_sets, submit
+from ui.evaluate import open_placed, pairing, place_sets, submit
+from ui.seen import compare_words
 from ui.upload import uploaded_path
 
 
 def report_of(engine: Engine, *sides: Path) -> str:
     """What the page says about uploads before anything is scored."""
     folder = engine.scratch.folder(None)
-    first, second = place_sets(folder, [str(sides[0])], [str(side) for side in sides[1:]])
-    return pairing(open_set(folder / first, folder / second if second else None, inspect=True).report)
+    places = place_sets(folder, [str(sides[0])], [str(side) for side in sides[1:]])
+    return pairing(open_placed(folder, *places).report)
 
 
 def is_a_sentence(error: HubError) -> bool:
@@ -122,6 +126,43 @@ def test_an_encrypted_member_is_named(engine: Engine, tmp_path: Path) -> None:
     path.write_bytes(bytes(data))
     assert zipfile.ZipFile(path).infolist()[0].flag_bits & 1
     assert "a.png" in report_of(engine, path)
+
+
+@pytest.fixture
+def limit_uploads(monkeypatch: pytest.MonkeyPatch) -> Callable[[Limits], None]:
+    def limit(limits: Limits) -> None:
+        for module in ("evaluate", "jobs", "seen"):
+            monkeypatch.setattr(f"ui.{module}.UPLOAD_LIMITS", limits)
+
+    return limit
+
+
+def test_a_zip_of_too_many_files_is_opened_nowhere(engine: Engine, pair_zips, tmp_path: Path, limit_uploads) -> None:
+    few, references = pair_zips
+    many = zipped(tmp_path / "many.zip", {f"hazy/{i:02d}.png": png(noise_picture(i)) for i in range(11)})
+    limit_uploads(Limits(members=10))
+    refused = "many.zip holds more than 10 entries"
+    assert "10 of 10 inputs" in report_of(engine, few, references)
+    with pytest.raises(SetError, match=refused):
+        report_of(engine, many)
+    with pytest.raises(SetError, match=refused):
+        report_of(engine, few, many)
+    with pytest.raises(SetError, match=refused):
+        compare_words(None, many, [PromptSet("haze", ("hazy",), ("clear",))])
+    as_results = start_job(engine, [few], [references], [], results_zips=[str(many)], wanted=["psnr"])
+    for job in (start_job(engine, [many], None, ["input"]), start_job(engine, [few], [many], ["input"]), as_results):
+        state = wait_for(engine, job)
+        assert state.status == "failed"
+        assert refused in state.message
+
+
+def test_a_packed_tar_is_unpacked_no_further_than_the_limit(engine: Engine, tmp_path: Path, limit_uploads) -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    path = tmp_path / "endless.tar.gz"
+    path.write_bytes(b"".join(packer.compress(b"\0" * 2**20) for _ in range(64)))  # whoever reads on finds no end
+    limit_uploads(Limits(total_bytes=2**23))
+    with pytest.raises(SetError, match=r"endless\.tar\.gz unpacks to over"):
+        report_of(engine, path)
 
 
 def test_zip_and_pictures_together_are_refused(engine: Engine, pair_zips, tmp_path: Path) -> None:

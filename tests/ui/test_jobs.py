@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from errors import UsageError
-from tests.ui.conftest import start_job, wait_for
+from eval.leaderboard import build
+from eval.units import Job, Outcome, Unit, run_unit
+from tests.ui.conftest import hazy as hazed
+from tests.ui.conftest import noise_picture, png, start_job, wait_for, zipped
 from ui.engine import Engine
+from ui.evaluate import place_sets, submit
 from ui.jobs import Jobs, JobState, _read_state, _write_state
+from ui.results import progress
 
 
 def test_a_job_scores_every_pair_and_shares_its_rows(engine: Engine, pair_zips) -> None:
@@ -25,6 +31,37 @@ def test_a_job_scores_every_pair_and_shares_its_rows(engine: Engine, pair_zips) 
     assert len(engine.store.frame(dataset="shared")) == 30
 
 
+def test_another_set_of_the_same_title_gets_a_board_of_its_own(engine: Engine, pair_zips, tmp_path: Path) -> None:
+    hazy, clear = pair_zips
+    denser = zipped(tmp_path / "hazy.zip", {f"{i:02d}.png": png(hazed(noise_picture(i), 0.3)) for i in range(10)})
+    strangers = zipped(tmp_path / "strangers.zip", {f"s{i}.png": png(noise_picture(50 + i)) for i in range(3)})
+
+    def shared(inputs: Path, references: Path, methods: list[str]) -> str:
+        job = start_job(engine, [inputs], [references], methods, title="hazy", wanted=["psnr"])
+        state = wait_for(engine, job)
+        assert state.status == "done"
+        assert f"“{state.board}”" in progress(state)
+        return state.board
+
+    assert shared(hazy, clear, ["input"]) == "hazy"
+    assert shared(denser, clear, ["input"]) == "hazy (2)"
+    assert shared(strangers, strangers, ["input"]) == "hazy (3)"
+    assert shared(hazy, clear, ["dark_channel"]) == "hazy"
+    assert shared(denser, clear, ["input", "dark_channel"]) == "hazy (2)"
+    for name in ("hazy", "hazy (2)"):
+        frame = engine.store.frame(dataset=name)
+        assert len(frame) == 20
+        assert set(build(frame).methods) == {"input", "dark_channel"}
+
+
+def test_a_job_that_is_not_shared_has_no_board(engine: Engine, pair_zips) -> None:
+    folder = engine.scratch.folder(None)
+    draft = (str(folder), *place_sets(folder, [str(pair_zips[0])], None))
+    job = submit(engine, draft, ["input"], [], ["niqe"], "dehaze-rgb", "alone", False)
+    assert wait_for(engine, job).board == ""
+    assert engine.store.datasets() == []
+
+
 def test_results_of_another_method_take_part_under_the_name_of_their_zip(engine: Engine, pair_zips) -> None:
     hazy, clear = pair_zips
     job = start_job(engine, [hazy], [clear], [], results_zips=[str(clear)], wanted=["psnr"])
@@ -34,12 +71,20 @@ def test_results_of_another_method_take_part_under_the_name_of_their_zip(engine:
     assert (frame["value"] == float("inf")).all()
 
 
-def test_cancel_keeps_rows_and_resume_ends_with_all_of_them(engine: Engine, pair_zips) -> None:
+def test_cancel_keeps_rows_and_resume_ends_with_all_of_them(engine: Engine, pair_zips, monkeypatch) -> None:
+    def slowly(unit: Unit, job: Job) -> Outcome:
+        time.sleep(0.2)
+        return run_unit(unit, job)
+
+    monkeypatch.setattr("eval.distributed.run_unit", slowly)
     hazy, clear = pair_zips
     job = start_job(engine, [hazy], [clear], ["dark_channel"])
+    while not engine.jobs.state(job).done:
+        assert not engine.jobs.state(job).ended
+        time.sleep(0.02)
     engine.jobs.cancel(job)
-    stopped = wait_for(engine, job)
-    assert stopped.status in ("cancelled", "done")
+    assert wait_for(engine, job).status == "cancelled"
+    assert 0 < len(engine.jobs.frame(job)) < 30
     engine.jobs.resume(job)
     assert wait_for(engine, job).status == "done"
     assert len(engine.jobs.frame(job)) == 30

@@ -85,10 +85,3 @@ def sinc_kernel(size: int, cutoff: float) -> Tensor:
     kernel = cutoff * torch.special.bessel_j1(cutoff * safe) / (2 * math.pi * safe)
     kernel = torch.where(radius < 1e-9, cutoff**2 / (4 * math.pi), kernel)
     return (kernel / kernel.sum()).float()[None]
-
-
-def delta_kernel(size: int) -> Tensor:
-    """The kernel that changes nothing."""
-    kernel = torch.zeros(1, size, size)
-    kernel[0, size // 2, size // 2] = 1
-    return kernel

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from errors import UnknownNameError, WeightsError
+from errors import UnknownNameError, WeightsError, first_line
+from restorers.community import read_checkpoint
 
 FEATURE_NETWORKS = ("vgg19", "squeezenet", "clip")
 SQUEEZENET_FILE = "squeezenet1_0_features.safetensors"
@@ -93,14 +94,14 @@ def vgg19(root: Path | None = None) -> SequentialTaps:
     layers = make_layers(cfgs["E"])  # the classifier, six sevenths of the parameters, is not built
     try:
         if files:
-            tensors = torch.load(files[0], map_location="cpu", weights_only=True)
+            tensors = read_checkpoint(files[0])
         else:
             tensors = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
         prefix = "features."
         layers.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     except (OSError, RuntimeError) as error:
         raise WeightsError(
-            f"VGG-19's weights cannot be had ({str(error).splitlines()[0]}); put vgg19-dcbb9e9d.pth below --data, "
+            f"VGG-19's weights cannot be had ({first_line(error)}); put vgg19-dcbb9e9d.pth below --data, "
             "or set loss.features to squeezenet or clip."
         ) from error
     return SequentialTaps(layers, (1, 6, 11, 20, 29), (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0))

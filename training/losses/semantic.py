@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from errors import UsageError
 from training.losses.curve import brightness
 
 LEAST_PIXELS = 100
@@ -66,11 +67,26 @@ def segmentation(
         labels: (N, H, W) integers below K.
         ignored: Label that is not scored.
         detach: Reproduce the released script, where the term is printed but teaches nothing.
+
+    Returns:
+        A scalar; 0 where nothing is labelled.
+
+    Raises:
+        UsageError: The labels have classes that the segmenter does not know.
     """
     if segmenter.training:
         raise ValueError("the segmenter must be frozen in evaluation mode: call segmenter.eval()")
     logits = logits_of(segmenter, picture.detach() if detach else picture, labels.shape[-2:])
-    return F.cross_entropy(logits, labels.long(), ignore_index=ignored)
+    labels = labels.long()
+    known = labels[labels != ignored]
+    if not len(known):
+        return logits.sum() * 0
+    if int(known.max()) >= logits.shape[1]:
+        raise UsageError(
+            f"The segmenter knows {logits.shape[1]} classes and the labels go up to {int(known.max())}; give "
+            "data.segmenter one that was trained for these labels, or leave loss.segmentation out."
+        )
+    return F.cross_entropy(logits, labels, ignore_index=ignored)
 
 
 def logits_of(segmenter: nn.Module, picture: Tensor, size: tuple[int, int]) -> Tensor:

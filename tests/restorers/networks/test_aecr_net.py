@@ -8,7 +8,7 @@ from restorers.base import count_parameters
 from restorers.blocks.whitening import WhiteningConv2d, inverse_square_root
 from restorers.convert import convert_state_dict, unwrap
 from restorers.networks import aecr_net, architecture, architectures
-from restorers.networks.aecr_net import AecrNet
+from restorers.networks.aecr_net import AecrNet, Mixup
 
 
 def tiny(**options):
@@ -152,3 +152,13 @@ def test_inverse_square_root_converges():
     m = m @ m.T / 40 + 0.1 * torch.eye(6, dtype=torch.float64)
     root = inverse_square_root(m, 30)
     torch.testing.assert_close(root @ m @ root, torch.eye(6, dtype=torch.float64))
+
+
+def test_half_precision_features_meet_single_precision_ones_in_the_mixup():
+    """On a GPU the deformable convolution is computed in single precision inside autocast."""
+    mixed = Mixup(0.0)(torch.ones(1, 2, 3, 3, dtype=torch.bfloat16), torch.zeros(1, 2, 3, 3))
+    assert mixed.dtype == torch.float32 and torch.allclose(mixed, torch.tensor(0.5))
+
+
+def test_the_card_counts_this_very_network():
+    assert AecrNet(whitening=True).card.parameters == 2_614_229

@@ -150,3 +150,22 @@ def test_a_missing_clip_is_said():
 def test_unknown_guidance_is_refused():
     with pytest.raises(ValueError, match="density"):
         ClipHaze(guidance="magic")
+
+
+def test_a_guide_that_was_loaded_while_restoring_serves_training_too(clip):
+    load_guide.cache_clear()
+    name = clip
+    model = tiny("density", name)
+    with torch.inference_mode():
+        model(torch.rand(1, 3, 32, 32))
+    pictures = torch.rand(1, 3, 32, 32, requires_grad=True)
+    load_guide(name).tokens(pictures).square().mean().backward()
+    assert pictures.grad is not None
+
+
+def test_a_tower_without_patches_guides_by_tiles(clip, monkeypatch):
+    guide = load_guide(clip)
+    monkeypatch.setattr(type(guide.prior), "patch_size", None)
+    tokens = guide.tokens(torch.rand(2, 3, 40, 56))
+    assert tokens.shape[:2] == (2, WIDTH) and min(tokens.shape[2:]) > 1
+    assert guide.density(tokens).shape == (2, 1, *tokens.shape[2:])

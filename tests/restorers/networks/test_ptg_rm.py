@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from errors import WeightsError
+from errors import HubError, WeightsError
+from restorers import hub, registry
 from restorers.base import Restorer, count_parameters, load_weights
 from restorers.card import RestorerCard
 from restorers.networks.ptg_rm import (
@@ -21,6 +22,7 @@ from restorers.networks.ptg_rm import (
     position_encoder,
     ptg_rm,
 )
+from restorers.publish import write_folder
 
 
 class Doubler(Restorer):
@@ -271,3 +273,22 @@ def test_bfloat16_stays_close():
         with torch.autocast("cpu", torch.bfloat16):
             half = net(picture).float()
     assert float((half - whole).square().mean()) < 1e-4
+
+
+@pytest.mark.parametrize("base", ["dark_channel", "scl_lle"])
+def test_a_fresh_wrapper_of_any_base_is_the_base_at_odd_sizes_and_comes_back_from_its_folder(base, tmp_path):
+    refined = ptg_rm(base).eval()
+    assert refined.dimension == 128, "the embedded prior's"
+    torch.manual_seed(0)
+    picture = F.interpolate(torch.rand(1, 3, 6, 8), (45, 61), mode="bicubic").clamp(0, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(refined(picture), registry.create(base)(picture), atol=1e-6, rtol=0)
+        torch.nn.init.normal_(refined.refine.decoder[-1].weight, std=0.05)
+        write_folder(refined, tmp_path / "model")
+        torch.testing.assert_close(hub.load(tmp_path / "model", device="cpu")(picture), refined(picture))
+
+
+def test_a_base_that_nobody_can_build_again_is_refused_by_name(tmp_path):
+    write_folder(ptg_rm(Doubler(), guide="none", width=8, dimension=6), tmp_path / "model")
+    with pytest.raises(HubError, match="doubler"):
+        hub.load(tmp_path / "model")

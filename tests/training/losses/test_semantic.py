@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from errors import UsageError
 from training.losses.semantic import IGNORED, segmentation, semantic_brightness
 
 
@@ -80,3 +81,11 @@ def test_segmentation_gradient_reaches_the_picture_unless_detached():
     assert not segmentation(segmenter, picture, labels, detach=True).requires_grad
     with pytest.raises(ValueError, match="eval"):
         segmentation(segmenter.train(), picture, labels)
+
+
+def test_segmentation_of_nothing_is_nothing_and_of_unknown_classes_is_refused():
+    segmenter = nn.Conv2d(3, 5, 1).requires_grad_(False).eval()
+    picture = torch.rand(1, 3, 8, 8)
+    assert float(segmentation(segmenter, picture, torch.full((1, 8, 8), IGNORED))) == 0.0
+    with pytest.raises(UsageError, match="5 classes"):
+        segmentation(segmenter, picture, torch.full((1, 8, 8), 5))
