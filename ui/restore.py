@@ -71,9 +71,7 @@ def build(engine: Engine) -> gr.Dropdown:
             result = engine.restore_upload(path, (engine.refined(name) if refined else None) or name, request)
         except HubError as error:
             gr.Warning(str(error))
-            # Nothing of the picture before may stand below: its result would be taken for this one's.
-            hidden = {slider: gr.ImageSlider(visible=False), download: gr.DownloadButton(visible=False)}
-            return {message: gr.HTML(html.alert(str(error)), visible=True), record: gr.HTML(visible=False), **hidden}
+            return {message: gr.HTML(html.alert(str(error)), visible=True)}
         return {
             message: gr.HTML(visible=False),
             nothing: gr.HTML(visible=False),
