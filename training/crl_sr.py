@@ -55,8 +55,7 @@ class CrlSrTask(Task):
       ``extractor``: ``joint`` lets E_f learn from L_srnce and L_rec, ``reconstruction`` from L_rec alone; ``width``
       and ``blocks`` of the networks that exist only in training (default: those of the degradation remover);
       ``after``, the step from which the terms other than ``l1`` are added, in every ``every``-th step and as many
-      times as heavy, so that their cost is shared (one process only: in the other steps their networks get no
-      gradient).
+      times as heavy, so that their cost is shared.
     - ``validation``: ``set`` (``set5`` beside the other data, or ``photographs``), ``degradation`` (``bicubic``,
       ``isotropic2.4``, ``mode4``), ``pairs``.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +86,7 @@ def _measured(run: Path, assets: Path) -> tuple[Recipe, Path, str]:
         raise UsageError(f"{str(run)!r} is neither the folder of a run nor an embedded method; check the path.")
     try:
         facts = json.loads(description.read_text(encoding="utf-8"))
-        values = yaml.safe_load(facts["recipe"])
-        recipe = Recipe(**values | {"data": _as_now(values["data"])})
+        recipe = Recipe(**yaml.safe_load(facts["recipe"]))
         weights, expected = assets / facts["card"]["weights"], facts["card"]["weights_sha256"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise WeightsError(f"{description.name} is damaged ({error}); check it out again.") from error
@@ -97,17 +95,6 @@ def _measured(run: Path, assets: Path) -> tuple[Recipe, Path, str]:
             f"{weights.name} is missing or is not what {description.name} describes; check it out again."
         )
     return recipe, weights, digest
-
-
-def _as_now(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's ``data`` as tasks read it today; what has changed since bears on training samples only."""
-    now = {"crop" if key == "crops" else key: value for key, value in data.items()}
-    if "sources" in now:
-        now["sources"] = {
-            name: {key: value for key, value in options.items() if key != "zoom"}
-            for name, options in now["sources"].items()
-        }
-    return now
 
 
 def _write(folder: Path, rows: list[dict[str, Any]], figures: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from errors import WeightsError
 from restorers.base import Restorer, count_parameters, reflect_pad
 from restorers.card import RestorerCard
-from restorers.checkpoint import constructor_arguments
+from restorers.checkpoint import architecture_of, constructor_arguments
 
 Mode = Literal["paper", "released"]
 
@@ -493,12 +493,10 @@ def _remembered(base: Restorer) -> dict[str, object]:
     Its weights, if it has any, are part of the whole. A base that is neither one of the networks nor registered is
     remembered by its name, which is refused when the file is loaded.
     """
-    from restorers.networks import architectures
-
-    for name, entry in architectures().items():
-        if entry.module == type(base).__module__ and entry.type_name == type(base).__name__:
-            return {"base": name, "base_config": constructor_arguments(base)}
-    return {"base": base.card.name, "base_config": None}
+    try:
+        return {"base": architecture_of(base), "base_config": constructor_arguments(base)}
+    except WeightsError:
+        return {"base": base.card.name, "base_config": None}
 
 
 class _Nothing(Restorer):

@@ -17,18 +17,6 @@ from training.publish import publish
 from training.recipe import Recipe, file_sha256
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = toy_data.write_nyu(tmp_path_factory.mktemp("data"))
-    toy_data.write_squeezenet(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 def write_run(folder, seed=0):
     """A run whose weights were drawn, not trained."""
     torch.manual_seed(seed)

@@ -26,18 +26,6 @@ from training.recipe import Recipe, load_recipe
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = toy_data.write_nyu(tmp_path_factory.mktemp("data"))
-    toy_data.write_squeezenet(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 def options(data, cache, output, **changes):
     return Options(data=data, output=output, cache=cache, device="cpu", tensorboard=False, **changes)
 
@@ -205,10 +193,17 @@ def test_sigterm_saves_the_state_and_the_run_resumes(straight, data, cache, tmp_
     assert state["step"] == int(read_rows(log)[-1]["step"]) >= 3
 
 
-def test_two_processes_equal_one_with_the_same_batch(straight, data, cache, tmp_path):
-    """Contrastive ratios of the whole batch included: they are means over all processes before the division."""
+@pytest.mark.parametrize("growth", [[], [{"until": 4, "attention_uses": 0, "deformable_uses": 0}]])
+def test_two_processes_equal_one_with_the_same_batch(growth, data, cache, tmp_path):
+    """Contrastive ratios of the whole batch included: they are means over all processes before the division.
+
+    Blocks that are not used yet get no gradient, which the processes have to agree on.
+    """
+    values = toy_data.recipe()
+    recipe = Recipe(**values | {"data": {**values["data"], "growth": growth}})
+    figures = fit(recipe, options(data, cache, tmp_path / "alone"))
     path = tmp_path / "recipe.yaml"
-    path.write_text(Recipe(**toy_data.recipe()).to_yaml())
+    path.write_text(recipe.to_yaml())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -227,10 +222,10 @@ def test_two_processes_equal_one_with_the_same_batch(straight, data, cache, tmp_
         _, said = process.communicate(timeout=200)
         assert process.returncode == 0, said.decode()
     together = [float(loss) for _, loss, _ in losses(tmp_path / "run")]
-    alone = [float(loss) for _, loss, _ in losses(straight[0])]
+    alone = [float(loss) for _, loss, _ in losses(tmp_path / "alone")]
     assert together == pytest.approx(alone, abs=2e-6)
     psnr = float(read_rows(tmp_path / "run" / "validation.csv")[0]["psnr"])
-    assert psnr == pytest.approx(straight[1]["psnr"], abs=1e-3)
+    assert psnr == pytest.approx(figures["psnr"], abs=1e-3)
 
 
 def test_evaluate_and_publish_make_an_embedded_method(straight, data, cache, tmp_path, capsys):

@@ -26,16 +26,6 @@ from training.views import View
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return toy_data.write_nyu(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def task(data, cache):
     task = DehazeTask(Recipe(**toy_data.recipe(loss={"l1": 1.0})))
     task.prepare(data, cache)
