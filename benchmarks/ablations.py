@@ -111,8 +111,9 @@ class _Line:
     """One line of a table: what it is made of, and where it is kept."""
 
     def __init__(self, ablation: Ablation, name: str, args: argparse.Namespace) -> None:
+        from hashing import sha256_of
         from training.fit import STATE
-        from training.recipe import check_manifest, file_sha256, load_recipe
+        from training.recipe import check_manifest, load_recipe
 
         self.name, self.args, self.goes_on = name, args, ablation.goes_on
         stem = args.of.name if self.goes_on else str(args.steps)
@@ -126,7 +127,7 @@ class _Line:
         if self.goes_on:
             if not (args.of / STATE).is_file():
                 raise UsageError(f"{args.of} holds no saved state to go on from; name another run with --of.")
-            self.made_of["of"] = file_sha256(args.of / STATE)
+            self.made_of["of"] = sha256_of(args.of / STATE)
 
     def kept(self) -> dict[str, object] | None:
         """The line of an earlier sitting, if there is one.

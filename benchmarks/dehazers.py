@@ -25,8 +25,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks._machine import report  # noqa: E402 - the script runs from anywhere
 from restorers import registry  # noqa: E402
 from training.recipe import load_recipe  # noqa: E402
-from training.task import Pair, create_task  # noqa: E402
-from training.validate import some, validate  # noqa: E402
+from training.task import create_task  # noqa: E402
+from training.validate import Pair, some, validate  # noqa: E402
 
 SETS = {"even": "aecr_net", "outdoor": "aecr_net-real", "patchy": "clip_haze"}
 

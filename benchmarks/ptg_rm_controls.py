@@ -26,7 +26,8 @@ from restorers.base import Restorer, count_parameters, load_weights  # noqa: E40
 from restorers.networks.ptg_rm import PtgRm  # noqa: E402
 from training.fit import Options, fit  # noqa: E402
 from training.recipe import Recipe, load_recipe  # noqa: E402
-from training.task import Task, create_task  # noqa: E402
+from training.restorer_task import RestorerTask  # noqa: E402
+from training.task import create_task  # noqa: E402
 from training.validate import validate  # noqa: E402
 
 RECIPE = ROOT / "training" / "recipes" / "scl_lle+ptg_rm.yaml"
@@ -63,7 +64,7 @@ def means(rows: list[dict[str, float]]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def exchanged(task: Task) -> dict[str, float]:
+def exchanged(task: RestorerTask) -> dict[str, float]:
     """Validate with every picture's vector exchanged for the next picture's."""
     model = task.model.eval()
     assert isinstance(model, PtgRm)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import PromptError, UnknownNameError, UsageError
+from hashing import sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,16 +83,10 @@ def verify_embedded() -> None:
         path = EMBEDDED / file
         if not path.is_file():
             raise PromptError(f"The embedded haze CLIP lacks {file}; put it back into {EMBEDDED}.")
-        if (found := hash_file(path)) != expected:
+        if (found := sha256_of(path)) != expected:
             raise PromptError(
                 f"{path} is not the file it should be (sha256 {found[:12]}, expected {expected[:12]}); restore it."
             )
-
-
-def hash_file(path: Path) -> str:
-    """sha256 of a file's bytes, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
 
 
 def hash_state(model: nn.Module) -> str:
@@ -100,13 +95,6 @@ def hash_state(model: nn.Module) -> str:
     for key, value in sorted(model.state_dict().items()):
         digest.update(f"{key} {tuple(value.shape)}".encode())
         digest.update(value.detach().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _digest(stream: Any) -> str:
-    digest = hashlib.sha256()
-    while chunk := stream.read(1 << 20):
-        digest.update(chunk)
     return digest.hexdigest()
 
 
@@ -138,7 +126,7 @@ def _from_folder(folder: Path, name: str) -> Loaded:
     if model_config.get("text_cfg", {}).get("hf_tokenizer_name") and not (folder / "tokenizer_config.json").is_file():
         raise PromptError(f"{config} names a Hugging Face tokenizer, but {folder} has no tokenizer files; add them.")
     model, tokenizer = _create(f"local-dir:{folder}", None, name, weights)
-    return Loaded(name, model, tokenizer, hash_file(weights))
+    return Loaded(name, model, tokenizer, sha256_of(weights))
 
 
 def _from_hub(repo: str, name: str) -> Loaded:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from errors import ImageError, WeightsError
+from hashing import sha256_of
 from images import check_batch
 from restorers.card import RestorerCard
 
@@ -76,7 +77,7 @@ class Restorer(nn.Module, PyTorchModelHubMixin, library_name="unveil", pipeline_
 
         super()._save_pretrained(save_directory)
         with suppress(WeightsError):
-            digest = checkpoint.sha256_of(save_directory / checkpoint.WEIGHTS_NAME)
+            digest = sha256_of(save_directory / checkpoint.WEIGHTS_NAME)
             checkpoint.write_config(save_directory, self, digest)
 
     @classmethod

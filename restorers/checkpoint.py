@@ -8,7 +8,6 @@ lies in ``config.json`` under ``unveil``, with the hash of the weights.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import WeightsError
+from hashing import sha256_of
 from restorers.card import Figure, RestorerCard
 from version import __version__
 
@@ -28,15 +28,6 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 SECTION = "unveil"
 """Key of our description in ``config.json``."""
-
-
-def sha256_of(path: str | Path) -> str:
-    """Hash of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

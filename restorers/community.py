@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from errors import WeightsError, first_line
+from hashing import sha256_of
 from restorers.base import Restorer, count_parameters
 from restorers.card import RestorerCard
-from restorers.checkpoint import read_metadata, sha256_of
+from restorers.checkpoint import read_metadata
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from errors import UsageError, WeightsError, first_line
-from restorers.checkpoint import sha256_of
+from hashing import sha256_of
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

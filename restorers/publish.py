@@ -10,9 +10,10 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from errors import WeightsError
+from hashing import sha256_of
 from restorers.base import Restorer
 from restorers.card import TASKS, RestorerCard
-from restorers.checkpoint import WEIGHTS_NAME, sha256_of, write_config
+from restorers.checkpoint import WEIGHTS_NAME, write_config
 from version import __version__
 
 _TAGS = {

@@ -22,7 +22,7 @@ def table(path: Path) -> dict[str, list[float]]:
 def main() -> None:
     """Read the run's two logs and draw them side by side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run, with validation.csv and train.csv or loss.csv")
+    parser.add_argument("run", type=Path, help="folder of a run, with validation.csv and train.csv")
     parser.add_argument("--losses", nargs="+", default=["loss"], help="columns of the training log")
     parser.add_argument("--figures", nargs="+", default=["psnr"], help="columns of validation.csv")
     parser.add_argument("--output", type=Path, help="the picture (default: curve.png in the run's folder)")
@@ -32,8 +32,7 @@ def main() -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    log = arguments.run / "train.csv"
-    train = table(log if log.exists() else arguments.run / "loss.csv")
+    train = table(arguments.run / "train.csv")
     validation = table(arguments.run / "validation.csv")
     sheet, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for key in arguments.losses:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOOR = {"command_line", "compiled", "errors", "version", "images", "resample", "guided_filter"}
+FLOOR = {"command_line", "compiled", "errors", "hashing", "version", "images", "resample", "guided_filter"}
 ALLOWED = {
     "app": {"ui", "errors", "version"},
     "ui": {"ui", "eval", "restorers", "priors"} | FLOOR,

@@ -37,8 +37,9 @@ def parser() -> argparse.ArgumentParser:
         "fit",
         help="train by a recipe",
         description="Train by a recipe. The run's folder gets recipe.yaml, train.csv, validation.csv, sample sheets, "
-        "state.pt (to resume from) and weights.safetensors (half precision, moving average, traceable). SIGTERM and "
-        "Ctrl-C save the state first. Put 'accelerate launch' in front for several GPUs.",
+        "state.pt (to resume from) and weights.safetensors (half precision, moving average, traceable; the folder "
+        "open_clip for the haze CLIP). SIGTERM and Ctrl-C save the state first. Put 'accelerate launch' in front for "
+        "several GPUs.",
     )
     fit.add_argument("recipe", type=Path, help="YAML file; training/recipes holds those of the embedded weights")
     _data_options(fit)
@@ -104,10 +105,7 @@ def _data_options(command: argparse.ArgumentParser) -> None:
 
 def _fit(arguments: argparse.Namespace) -> int:
     from training.fit import Options, fit
-    from training.recipe import load_recipe, task_name
-
-    if task_name(arguments.recipe) == "haze_clip":
-        return _fit_haze_clip(arguments)
+    from training.recipe import load_recipe
 
     changes: dict[str, Any] = dict(_setting(text) for text in arguments.set)
     if arguments.steps is not None:
@@ -131,22 +129,6 @@ def _fit(arguments: argparse.Namespace) -> int:
         _report(arguments.json, {"run": str(output), **figures}, f"{output}: {_means(figures)}")
     else:
         print(f"{output}: stopped with a saved state; go on with --resume", file=sys.stderr)
-    return 0
-
-
-def _fit_haze_clip(arguments: argparse.Namespace) -> int:
-    """The prior is no restorer; it has a loop of its own."""
-    from training.haze_clip import run
-
-    if arguments.set or arguments.workers or arguments.stop_after or arguments.changed:
-        raise UsageError("The haze CLIP's training knows --output, --steps, --resume, --cache and --device only.")
-    device = "cpu" if arguments.device == "auto" else arguments.device
-    output = arguments.output or Path("runs") / "haze_clip"
-    run(arguments.recipe, arguments.data, output, arguments.cache, device=device, resume=arguments.resume,
-        steps=arguments.steps)  # fmt: skip
-    print(
-        f"{output}: done; 'python -m training.haze_clip_export {output} {arguments.recipe}' makes it the embedded one"
-    )
     return 0
 
 
@@ -187,6 +169,8 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _means(figures: dict[str, Any]) -> str:
+    if "psnr" not in figures:
+        return ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
     return (
         f"PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.4f} "
         f"(input {figures['input_psnr']:.2f} dB, {figures['input_ssim']:.4f})"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -141,3 +142,48 @@ def training_texts() -> list[str]:
     ]
     fillers = [noun for noun in (*everything.nouns, *everything.others) if UNKNOWN not in noun]
     return [*phrases, *frames, *fillers, "a", "an", "the"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a caption says.
+
+    Attributes:
+        present: indices into CONCEPTS of what it says is there.
+        absent: of what it says is not.
+        kind: the kind of haze it names, or "".
+    """
+
+    present: tuple[int, ...]
+    absent: tuple[int, ...]
+    kind: str
+
+
+def caption_of(labels: Sequence[float], kind: int, draw: random.Random) -> tuple[str, Claim]:
+    """A true caption of a picture: one or two of its degradations, the absence of one, or its cleanness.
+
+    Args:
+        labels: one number in [0,1] for each of CONCEPTS; from 0.5 on it is there, below 0.1 it is not.
+        kind: index into HAZE_KINDS, -1 without haze.
+        draw: source of randomness.
+    """
+    present = [i for i, value in enumerate(labels) if value >= 0.5]
+    if not present:
+        faint = max(labels) > 0.1
+        if draw.random() < 0.6 and not faint:
+            text, _ = draw_phrases("clean", True, 1, draw)[0]
+            return text, Claim((), tuple(range(len(CONCEPTS))), "")
+        absent = draw.choice([i for i, value in enumerate(labels) if value < 0.1])
+        text, _ = draw_phrases(CONCEPTS[absent], False, 1, draw)[0]
+        return text, Claim((), (absent,), "")
+    chosen = draw.sample(present, min(len(present), draw.choice((1, 1, 2))))
+    kinds_said, texts = "", []
+    for index in chosen:
+        text, said = draw_phrases(CONCEPTS[index], True, 1, draw)[0]
+        if said and said != HAZE_KINDS[kind]:
+            fitting = [p for p in find("haze", True) if p.kind in ("", HAZE_KINDS[kind])]
+            phrase, adjective = draw.choice(draw.choice(fitting).phrases(held_out=False))
+            text, said = compose(phrase, adjective, draw), ""
+        kinds_said = kinds_said or said
+        texts.append(text)
+    return draw.choice((" and ", ", ")).join(texts), Claim(tuple(chosen), (), kinds_said)

@@ -26,7 +26,8 @@ from training.degradations import blind_sr
 from training.degradations.kernels import gaussian_kernel
 from training.losses.info_nce import TEMPERATURE, bidirectional, channels_as_vectors, conditional, sample_positions
 from training.recipe import Recipe
-from training.task import Pair, Task
+from training.restorer_task import RestorerTask
+from training.validate import Pair
 
 _TERMS = ("l1", "bidirectional", "conditional", "reconstruction")
 _OPTIONS = (
@@ -43,7 +44,7 @@ _OPTIONS = (
 )
 
 
-class CrlSrTask(Task):
+class CrlSrTask(RestorerTask):
     """Train CRL-SR.
 
     The recipe's tables:

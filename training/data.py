@@ -25,7 +25,7 @@ from errors import SetError
 from eval.pairing import Pair
 from eval.sets import open_set
 from images import is_picture_name, list_pictures, read_picture
-from training.recipe import file_sha256
+from training.recipe import data_sha256
 
 NYU_SCENES = 1399
 NYU_VALIDATION = range(1349, NYU_SCENES)
@@ -201,7 +201,7 @@ def packed(
     Raises:
         SetError: A file is not there.
     """
-    stamp = "-".join(file_sha256(file)[:8] for file in files)
+    stamp = "-".join(data_sha256(file)[:8] for file in files)
     stems = [cache / "-".join((name, stamp, part)) for part in parts] or [cache / f"{name}-{stamp}"]
     if not all(stem.with_suffix(".json").exists() for stem in stems):
         pools: list[list[tuple[np.ndarray, dict]]] = [[] for _ in stems]

@@ -17,12 +17,13 @@ from training.losses.contrastive import ContrastiveRegularisation
 from training.losses.features import create_features
 from training.losses.frequency import spectrum_distance
 from training.recipe import Recipe
+from training.restorer_task import RestorerTask
 from training.settle import settle
-from training.task import Pair, Task
+from training.validate import Pair
 from training.views import Views
 
 
-class DehazeTask(Task):
+class DehazeTask(RestorerTask):
     """Train a dehazer on pairs.
 
     The recipe's tables:
@@ -97,6 +98,6 @@ class DehazeTask(Task):
         return {"loss": total, **losses}
 
     def validation(self, *, full: bool = False) -> Sequence[Pair]:
-        """See :meth:`Task.validation`."""
+        """See :meth:`RestorerTask.validation`."""
         assert self._source is not None, "prepare() comes first"
         return self._source.pairs(full=full)

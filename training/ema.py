@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
 
 import torch
 from torch import nn
-
-Module = TypeVar("Module", bound=nn.Module)
 
 
 class Average:
@@ -18,17 +15,15 @@ class Average:
 
     Args:
         model: The network to follow.
-        decay: Of each step; 0 copies.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        self.decay = decay
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Follow ``model`` after ``step`` steps (the first is step 1)."""
-        weight = 1.0 - min(self.decay, (1 + step) / (10 + step)) if self.decay else 1.0
+    def update(self, model: nn.Module, step: int, decay: float) -> None:
+        """Follow ``model`` after ``step`` steps (the first is step 1); a decay of 0 copies."""
+        weight = 1.0 - min(decay, (1 + step) / (10 + step)) if decay else 1.0
         mine, theirs = self.model.state_dict(), model.state_dict()
         floating = [key for key, value in mine.items() if value.is_floating_point()]
         torch._foreach_lerp_([mine[key] for key in floating], [theirs[key] for key in floating], weight)

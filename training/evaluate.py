@@ -11,10 +11,12 @@ import torch
 import yaml
 
 from errors import SetError, UsageError, WeightsError
+from hashing import sha256_of
 from restorers.base import flush_denormals, load_weights
 from restorers.networks import WEIGHTS
-from training.recipe import Recipe, check_manifest, file_sha256, load_recipe
-from training.task import create_task
+from training.recipe import Recipe, check_manifest, load_recipe
+from training.restorer_task import WEIGHTS_FILE, RestorerTask
+from training.task import create_task, task_type
 from training.validate import some, validate
 
 
@@ -77,10 +79,12 @@ def evaluate(
 def _measured(run: Path, assets: Path) -> tuple[Recipe, Path, str]:
     """Recipe, weight file and its sha256: of a run's folder, or else of the embedded method of that name."""
     if run.is_dir():
-        recipe, weights = load_recipe(run / "recipe.yaml"), run / "weights.safetensors"
+        recipe, weights = load_recipe(run / "recipe.yaml"), run / WEIGHTS_FILE
+        if not issubclass(task_type(recipe.task), RestorerTask):
+            raise UsageError(f"{recipe.name} restores nothing; its run's figures are in {run / 'validation.csv'}.")
         if not weights.is_file():
             raise WeightsError(f"There is no weight file {str(weights)!r}; train the run to its end first.")
-        return recipe, weights, file_sha256(weights)
+        return recipe, weights, sha256_of(weights)
     description = assets / f"{run}.json"
     if run.name != str(run) or not description.is_file():
         raise UsageError(f"{str(run)!r} is neither the folder of a run nor an embedded method; check the path.")
@@ -90,7 +94,7 @@ def _measured(run: Path, assets: Path) -> tuple[Recipe, Path, str]:
         weights, expected = assets / facts["card"]["weights"], facts["card"]["weights_sha256"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise WeightsError(f"{description.name} is damaged ({error}); check it out again.") from error
-    if not weights.is_file() or (digest := file_sha256(weights)) != expected:
+    if not weights.is_file() or (digest := sha256_of(weights)) != expected:
         raise WeightsError(
             f"{weights.name} is missing or is not what {description.name} describes; check it out again."
         )

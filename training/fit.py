@@ -7,14 +7,13 @@ small (weights, moving average, optimiser) and a resumed run repeats the uninter
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import pickle
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,21 +21,16 @@ from typing import Any
 import torch
 import yaml
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
-from safetensors.torch import save_file
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from errors import HubError, UsageError, WeightsError
-from images import write_picture
-from restorers.base import Restorer, flush_denormals
+from restorers.base import flush_denormals
 from training.ema import Average
 from training.logbook import Logbook
-from training.optimizers import Optimizers
 from training.recipe import Recipe, check_manifest
-from training.task import Pair, Task, create_task
-from training.validate import sample_sheet, validate
-from version import __version__
+from training.task import Task, create_task
 
 STATE = "state.pt"
 """In a run's folder: everything that a resumed run needs."""
@@ -129,21 +123,6 @@ def _has_fast_bf16(on_cpu: bool) -> bool:
     return bool(torch.cpu._is_amx_tile_supported())
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Rate of step ``step`` (from 0): a linear rise over ``warmup`` steps, then half a cosine down to the end value.
-
-    Each of the recipe's restarts begins the same again, to end at the next one or at the last step.
-    """
-    begin = max((restart for restart in recipe.restarts if restart <= step), default=0)
-    end = min((restart for restart in recipe.restarts if step < restart < recipe.steps), default=recipe.steps)
-    peak = recipe.restarts.get(begin, recipe.learning_rate)
-    if step - begin < recipe.warmup:
-        return peak * (step - begin + 1) / recipe.warmup
-    done = (step - begin - recipe.warmup) / max(end - begin - recipe.warmup, 1)
-    swing = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-    return recipe.final_learning_rate + (peak - recipe.final_learning_rate) * swing
-
-
 class Samples(Dataset):
     """The task's samples by number, as the loader wants them."""
 
@@ -180,12 +159,12 @@ class Run:
         task.to(self.device)
         if accelerator.device.type == "cpu":
             task.to(memory_format=torch.channels_last)
-        self.average = Average(task.model, recipe.ema)
-        self.optimizers = Optimizers(task, weight_decay=recipe.weight_decay, muon=recipe.muon)
+        self.average = Average(task.model)
+        self.optimizers = task.optimizers()
         self.step = 0
         self.totals: dict[str, Tensor] = {}
         self.stopping = False
-        self.pairs: list[Pair] = list(task.validation())
+        task.open_validation()
         resumed = options.resume and self._load_state()
         self.logbook = (
             Logbook(options.output, self.step if resumed else None, options.tensorboard)
@@ -226,7 +205,7 @@ class Run:
         return figures
 
     def _take_step(self, batch: dict[str, Tensor]) -> None:
-        self.optimizers.begin(self.step, learning_rate(self.recipe, self.step))
+        self.optimizers.begin(self.step, self.task.learning_rate(self.step))
         # Whatever draws inside the network (dropout, negatives) is a function of the step as well.
         torch.manual_seed((self.recipe.seed << 32) + self.step)
         self.task.step = self.step
@@ -238,7 +217,7 @@ class Run:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimizers.step()
         self.step += 1
-        self.average.update(self.task.model, self.step)
+        self.average.update(self.task.model, self.step, self.task.decay(self.step - 1))
         for key, value in losses.items():
             value = value.detach().float()
             self.totals[key] = self.totals[key] + value if key in self.totals else value
@@ -257,7 +236,7 @@ class Run:
                 "with a lower learning rate or a gradient clip."
             )
         if self.logbook is not None:
-            rate = learning_rate(self.recipe, self.step - 1)
+            rate = self.task.learning_rate(self.step - 1)
             seconds = (now - clock) / count
             self.logbook.write(
                 "train", {"step": self.step, "learning_rate": rate, **values, "seconds_per_step": seconds}
@@ -266,21 +245,11 @@ class Run:
 
     def _validate(self) -> dict[str, float]:
         model = self.average.model
-        mine = list(enumerate(self.pairs))[self.accelerator.process_index :: self.accelerator.num_processes]
-        rows = gather_object([(index, validate(model, pair, self.device)) for index, pair in mine])
-        rows = [row for _, row in sorted(rows, key=lambda item: item[0])]
-        figures = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]} if rows else {}
+        figures = self.task.validate(model)
         if self.logbook is not None:
-            self.logbook.write("validation", {"step": self.step, "pairs": len(rows), **figures})
-            if self.recipe.sheet and self.pairs:
-                sheet = sample_sheet(model, self.pairs[: self.recipe.sheet], self.device)
-                write_picture(self.options.output / "sheets" / f"step-{self.step:07d}.png", sheet)
-            self._save_weights(figures)
+            self.logbook.write("validation", {"step": self.step, **figures})
+            self.task.keep(self.options.output, model, self.step, figures)
         return figures
-
-    def _save_weights(self, figures: dict[str, float]) -> None:
-        """The averaged weights, half precision, with everything needed to rebuild and trace them."""
-        write_weights(self.options.output / "weights.safetensors", self.average.model, self.recipe, self.step, figures)
 
     def _save_state(self) -> None:
         if self.accelerator.is_main_process:
@@ -372,24 +341,3 @@ class _Stopper:
     def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
-
-
-def write_weights(path: Path, model: Restorer, recipe: Recipe, step: int, figures: dict[str, float]) -> None:
-    """Write a network in half precision, whole or not at all."""
-    network = dict(recipe.network)
-    metadata = {
-        "architecture": str(network.pop("architecture")),
-        "config": json.dumps(network, sort_keys=True),
-        "card": json.dumps({"name": recipe.name, **recipe.card}, sort_keys=True),
-        "recipe": replace(recipe, card={}).to_yaml(),
-        "step": str(step),
-        "figures": json.dumps(figures, sort_keys=True),
-        "code_version": __version__,
-    }
-    tensors = {
-        key: (value.half() if value.is_floating_point() else value).contiguous().cpu()
-        for key, value in model.state_dict().items()
-    }
-    part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata)
-    os.replace(part, path)

@@ -1,77 +1,58 @@
-"""From a run's checkpoint to the folder that any open_clip loads: configuration, half-precision weights, manifest.
-
-Run: ``python -m training.haze_clip_export runs/haze_clip training/recipes/haze_clip.yaml``
-"""
+"""The haze CLIP as the folder that any open_clip loads: configuration, half-precision weights, manifest."""
 
 from __future__ import annotations
 
-import argparse
-import csv
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 import yaml
 from safetensors.torch import save_file
+from torch import nn
 
-from priors.sources import CONFIG, EMBEDDED, WEIGHTS, hash_file
-from training.haze_clip import MEAN, STD, Recipe, Words
-
-TRAINED_ON = (
-    "NYUv2 labelled scenes 0000-1348 with true depth, 320 BSDS500 photographs with drawn depth fields, "
-    "132 multi-exposure scenes; all degradations synthetic except the exposure series"
-)
+from hashing import sha256_of
+from priors.sources import CONFIG, WEIGHTS
+from training.haze_clip_model import MEAN, STD, Words
+from training.recipe import Recipe
 
 
-def export(run: Path, recipe_path: Path, folder: Path) -> None:
-    """Write ``open_clip_config.json``, ``open_clip_model.safetensors`` and ``manifest.json``.
+def export(
+    folder: Path, model: nn.Module, words: Words, recipe: Recipe, step: int, figures: Mapping[str, float]
+) -> None:
+    """Write ``open_clip_config.json``, ``open_clip_model.safetensors`` and ``manifest.json``, all or none.
 
     Args:
-        run: folder with ``last.pt`` and ``validation.csv``.
-        recipe_path: the recipe of that run.
-        folder: where to; existing files are replaced.
+        folder: Where to; replaced if it is there.
+        model: The network, over ``words``.
+        words: What turns its compact vocabulary into CLIP's.
+        recipe: Of the run.
+        step: How many steps were taken.
+        figures: Of the validation.
     """
-    recipe = Recipe.load(recipe_path)
-    saved = torch.load(run / "last.pt", weights_only=True)
-    state = dict(saved["average"])
-    state["token_embedding.weight"] = Words(recipe.model["text_cfg"]["context_length"]).expand(
-        state["token_embedding.weight"]
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.half().contiguous() for k, v in state.items()}, str(folder / WEIGHTS), {"format": "pt"})
+    state = {key: value.half().cpu().contiguous() for key, value in model.state_dict().items()}
+    state["token_embedding.weight"] = words.expand(state["token_embedding.weight"])
+    part = folder.with_name(folder.name + ".part")
+    part.mkdir(parents=True, exist_ok=True)
+    save_file(state, part / WEIGHTS, {"format": "pt"})
+    network = dict(recipe.network)
     preprocess = {
-        "size": [recipe.model["vision_cfg"]["image_size"]] * 2, "mode": "RGB", "mean": list(MEAN), "std": list(STD),
+        "size": [network["vision_cfg"]["image_size"]] * 2, "mode": "RGB", "mean": list(MEAN), "std": list(STD),
         "interpolation": "bicubic", "resize_mode": "squash", "fill_color": 0,
     }  # fmt: skip
-    config = {"model_cfg": recipe.model, "preprocess_cfg": preprocess}
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    _write_json(part / CONFIG, {"model_cfg": network, "preprocess_cfg": preprocess})
     manifest = {
-        "sha256": {name: hash_file(folder / name) for name in (CONFIG, WEIGHTS)},
-        "parameters": sum(v.numel() for v in state.values()),
-        "trained_on": TRAINED_ON,
-        "steps": saved["step"],
-        "recipe": yaml.safe_load(recipe_path.read_text()),
-        "validation": last_row(run / "validation.csv"),
+        "sha256": {name: sha256_of(part / name) for name in (CONFIG, WEIGHTS)},
+        "parameters": sum(value.numel() for value in state.values()),
+        "trained_on": recipe.card.get("trained_on", ""),
+        "steps": step,
+        "recipe": yaml.safe_load(recipe.to_yaml()),
+        "validation": {"step": step, **{name: round(value, 6) for name, value in figures.items()}},
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    _write_json(part / "manifest.json", manifest)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
 
 
-def last_row(path: Path) -> dict[str, Any]:
-    """The last row of a CSV of numbers."""
-    with path.open(newline="") as stream:
-        return {name: float(value) for name, value in list(csv.DictReader(stream))[-1].items()}
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--output", type=Path, default=EMBEDDED)
-    arguments = parser.parse_args()
-    export(arguments.run, arguments.recipe, arguments.output)
-
-
-if __name__ == "__main__":
-    main()
+def _write_json(path: Path, record: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -14,21 +14,24 @@ from priors import dense
 from priors.evaluate import auroc, spearman
 from training import captions
 from training.degradations import haze
-from training.haze_batches import Batch, Pools, Sampler, open_pools, patch_density
+from training.haze_batches import Batch, Pools, Sampler, patch_density
+from training.haze_clip_model import Words, encode_text, normalise
 
 VALIDATION_SEED = 4242
 BETAS = (0.7, 1.3)
 
 
-def validate(state: dict[str, Tensor], task) -> dict[str, float]:  # noqa: ANN001
-    """Figures of an averaged state: mean Spearman of the patch map, AUROCs by trained and held-out phrases."""
-    model = copy.deepcopy(task.model).cpu().eval()
-    model.load_state_dict(state)
-    pools = open_pools(task.root, task.cache, validation=True)
+def validate(model: nn.Module, pools: Pools, words: Words) -> dict[str, float]:
+    """Figures of a model: mean Spearman of the patch map, AUROCs by trained and held-out phrases.
+
+    Args:
+        model: What is measured, on the CPU, wherever it is.
+        pools: The held-out pictures.
+        words: Its vocabulary.
+    """
+    model = copy.deepcopy(model).cpu().eval()
     with torch.inference_mode():
-        figures = {"spearman": dense_spearman(model, pools, task.words)}
-        figures.update(phrase_aurocs(model, mixed_pictures(pools), task.words))
-    return figures
+        return {"spearman": dense_spearman(model, pools, words), **phrase_aurocs(model, mixed_pictures(pools), words)}
 
 
 @cache
@@ -38,17 +41,13 @@ def mixed_pictures(pools: Pools, batches: int = 6, count: int = 40, size: int = 
     return tuple(sampler.batch(step, count, (size, size)) for step in range(batches))
 
 
-def text_features(model: nn.Module, texts: list[str], words) -> Tensor:  # noqa: ANN001
+def text_features(model: nn.Module, texts: list[str], words: Words) -> Tensor:
     """(len(texts), D) normalised."""
-    from training.haze_clip import encode_text
-
     return encode_text(model, words(texts))
 
 
-def dense_spearman(model: nn.Module, pools: Pools, words) -> float:  # noqa: ANN001
-    """Mean over scenes and betas of the rank correlation of patch haze with true ``1 - t`` (SOTS recipe, 12x16)."""
-    from training.haze_clip import normalise
-
+def dense_spearman(model: nn.Module, pools: Pools, words: Words) -> float:
+    """Mean over scenes and betas of the rank correlation of patch haze with true ``1 - t`` (SOTS recipe, 192x256)."""
     ends = [
         F.normalize(text_features(model, bare_texts("haze", present, held_out=False), words).mean(0), dim=0)
         for present in (True, False)
@@ -59,11 +58,11 @@ def dense_spearman(model: nn.Module, pools: Pools, words) -> float:  # noqa: ANN
         pixels = torch.from_numpy(arrays).permute(0, 3, 1, 2).float() / 255
         t = haze.transmission(pixels[:, 3:], beta)
         hazy = F.interpolate(haze.scatter(pixels[:, :3], t, 1.0), (192, 256), mode="area")
-        target = patch_density(1 - t, (12, 16)).numpy()
-        for i, chunk in enumerate(hazy.split(10)):
-            patches = F.normalize(dense.encode(model.visual, normalise(chunk)).patches, dim=1).flatten(2)
-            score = torch.einsum("ndl,d->nl", patches, ends[0] - ends[1]).numpy()
-            values += [spearman(score[j], target[10 * i + j]) for j in range(len(chunk))]
+        for chunk, density in zip(hazy.split(10), (1 - t).split(10), strict=True):
+            patches = F.normalize(dense.encode(model.visual, normalise(chunk)).patches, dim=1)
+            score = torch.einsum("ndhw,d->nhw", patches, ends[0] - ends[1]).flatten(1).numpy()
+            target = patch_density(density, patches.shape[-2:]).numpy()
+            values += [spearman(*maps) for maps in zip(score, target, strict=True)]
     return float(np.mean(values))
 
 
@@ -73,13 +72,11 @@ def bare_texts(concept: str, present: bool, *, held_out: bool) -> list[str]:
     return [captions.plain(phrase, adjective) for pole in poles for phrase, adjective in pole.phrases(held_out)]
 
 
-def phrase_aurocs(model: nn.Module, batches: tuple[Batch, ...], words) -> dict[str, float]:  # noqa: ANN001
+def phrase_aurocs(model: nn.Module, batches: tuple[Batch, ...], words: Words) -> dict[str, float]:
     """AUROC per concept with all trained phrases, and the mean over single phrases, trained and held out.
 
     A single phrase stands against the mean of the trained phrases of the other end.
     """
-    from training.haze_clip import normalise
-
     features = torch.cat([F.normalize(model.visual(normalise(b.pixels)), dim=-1) for b in batches]).numpy()
     labels = torch.cat([b.labels for b in batches]).numpy()
     figures: dict[str, float] = {}

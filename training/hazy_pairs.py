@@ -25,7 +25,7 @@ from eval.sets import open_set
 from training import data
 from training.degradations import camera, haze
 from training.degradations.depth import photograph_depth
-from training.task import Pair
+from training.validate import Pair
 from training.views import View
 
 DEPTH_FIELDS = 4

@@ -14,12 +14,14 @@ class Optimizers:
     """The optimisers of a task's parameters, as one.
 
     Kernels and matrices decay; biases, norms, scalars and whatever asks for it (``_no_decay``) do not, and are always
-    stepped by AdamW.
+    stepped by AdamW. So are matrices that ask for that alone (``_no_muon``).
 
     Args:
         task: Whose parameters are trained.
         weight_decay: Of kernels and matrices.
         muon: First step in which Muon steps them; None for never. It starts with an empty momentum there.
+        betas: AdamW's.
+        beside_muon: Share of the rate for what AdamW steps where Muon steps the rest.
 
     Example:
         >>> optimizers = Optimizers(nn.Linear(4, 2), weight_decay=0.0, muon=100)
@@ -29,27 +31,40 @@ class Optimizers:
         (None, 'Muon')
     """
 
-    def __init__(self, task: nn.Module, *, weight_decay: float, muon: int | None) -> None:
-        self._weight_decay, self._muon = weight_decay, muon
-        kernels, others = [], []
+    def __init__(
+        self,
+        task: nn.Module,
+        *,
+        weight_decay: float,
+        muon: int | None,
+        betas: tuple[float, float] = (0.9, 0.999),
+        beside_muon: float = 1.0,
+    ) -> None:
+        self._weight_decay, self._muon, self._beside_muon = weight_decay, muon, beside_muon
+        kernels, plain, matrices = [], [], []
         for parameter in task.parameters():
-            if parameter.requires_grad:
-                plain = parameter.ndim < 2 or getattr(parameter, "_no_decay", False)
-                (others if plain else kernels).append(parameter)
+            if not parameter.requires_grad:
+                continue
+            if parameter.ndim < 2 or getattr(parameter, "_no_decay", False):
+                plain.append(parameter)
+            else:
+                (matrices if getattr(parameter, "_no_muon", False) else kernels).append(parameter)
         self.kernels: torch.optim.Optimizer | None = None
         self.others: torch.optim.Optimizer | None = None
         if kernels:
-            self.kernels = torch.optim.AdamW(kernels, weight_decay=weight_decay)
-        if others:
-            self.others = torch.optim.AdamW(others, weight_decay=0.0)
+            self.kernels = torch.optim.AdamW(kernels, betas=betas, weight_decay=weight_decay)
+        groups = [{"params": plain, "weight_decay": 0.0}, {"params": matrices, "weight_decay": weight_decay}]
+        if groups := [group for group in groups if group["params"]]:
+            self.others = torch.optim.AdamW(groups, betas=betas)
 
     def begin(self, step: int, rate: float) -> None:
         """Be what ``step`` wants, with this learning rate."""
         if self._muon is not None and step >= self._muon:
             self._change_to_muon()
-        for optimizer in self._all():
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        beside = self._beside_muon if isinstance(self.kernels, Muon) else 1.0
+        for optimizer, share in ((self.kernels, 1.0), (self.others, beside)):
+            for group in optimizer.param_groups if optimizer else ():
+                group["lr"] = share * rate
 
     def step(self) -> None:
         """Step every parameter that has a gradient, and drop the gradients."""

@@ -12,23 +12,23 @@ from typing import ClassVar
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from errors import UnknownNameError
 from restorers import registry
 from restorers.networks.ptg_rm import PtgRm
+from training.exposures import SHORT, open_exposures, pseudo_pairs, to_tensor
 from training.hazy_pairs import Source, open_sources
 from training.recipe import Recipe
-from training.scl_lle import SHORT, open_exposures, pseudo_pairs
-from training.task import Pair, Task
+from training.restorer_task import RestorerTask
+from training.validate import Pair
 from training.views import View, Views
 
 DARK_LUMA = (8.0, 50.0)
 KINDS = ("l1", "charbonnier")
 
 
-class PtgRmTask(Task):
+class PtgRmTask(RestorerTask):
     """Train a restorer with PTG-RM behind it, or alone.
 
     The recipe's tables:
@@ -89,7 +89,7 @@ class PtgRmTask(Task):
                 "refined": refined}  # fmt: skip
 
     def validation(self, *, full: bool = False) -> Sequence[Pair]:
-        """See :meth:`Task.validation`."""
+        """See :meth:`RestorerTask.validation`."""
         assert self._source is not None, "prepare() comes first"
         return self._source.pairs(full=full)
 
@@ -134,7 +134,7 @@ class Exposures(Source):
             cv2.resize(p[top : top + side, left : left + side], (crop, crop), interpolation=cv2.INTER_AREA)[:, ::step]
             for p in pair
         )
-        return _tensor(dark), _tensor(bright)
+        return to_tensor(dark), to_tensor(bright)
 
     def pairs(self, *, full: bool) -> list[Pair]:
         """The pseudo-pairs of the held-out scenes, at full size."""
@@ -144,7 +144,3 @@ class Exposures(Source):
 
 def _scene(fact: dict[str, object]) -> str:
     return Path(str(fact["name"])).parent.name
-
-
-def _tensor(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255

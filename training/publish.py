@@ -11,9 +11,11 @@ from typing import Any
 from safetensors import safe_open
 
 from errors import WeightsError
+from hashing import sha256_of
 from restorers.base import count_parameters
 from restorers.networks import architecture, card_of, create_embedded
-from training.recipe import file_sha256, load_recipe
+from training.recipe import load_recipe
+from training.restorer_task import WEIGHTS_FILE
 
 LARGEST = 12_000_000
 """Bytes that an embedded weight file may have."""
@@ -33,12 +35,12 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
         WeightsError: The run was not evaluated, its weights changed since, are too large or do not fit. What was
             published under this name before is then left as it was.
     """
-    weights, evaluation = run / "weights.safetensors", run / "evaluation.json"
+    weights, evaluation = run / WEIGHTS_FILE, run / "evaluation.json"
     if not weights.is_file() or not evaluation.is_file():
         raise WeightsError(f"{run} has no measured weights; run 'python -m training evaluate {run} --data ROOT' first.")
     recipe = load_recipe(run / "recipe.yaml")
     figures = json.loads(evaluation.read_text(encoding="utf-8"))
-    digest = file_sha256(weights)
+    digest = sha256_of(weights)
     if figures["weights_sha256"] != digest:
         raise WeightsError(
             f"{weights} changed after it was measured; run 'python -m training evaluate {run} --data ROOT' again."

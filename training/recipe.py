@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from errors import SetError, UsageError, check_names
+from hashing import sha256_of
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,10 @@ class Recipe:
     def __post_init__(self) -> None:
         for kind in fields(self):
             self._check_type(kind.name, str(kind.type))
+        try:  # JSON has text for keys
+            object.__setattr__(self, "restarts", {int(step): rate for step, rate in self.restarts.items()})
+        except ValueError as error:
+            raise UsageError(f"Recipe {self.name}: restarts are steps with their rates ({error}).") from error
         for name in ("steps", "batch", "log_every", "save_every", "validate_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"Recipe {self.name}: {name} is {getattr(self, name)}; it has to be at least 1.")
@@ -133,22 +137,13 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
         raise UsageError(f"Recipe {path.name} is not complete ({error}).") from error
 
 
-def task_name(path: str | Path) -> str:
-    """The task a recipe file names, "" if it cannot be read or names none; ``load_recipe`` says what is wrong."""
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return ""
-    return str(values.get("task", "")) if isinstance(values, dict) else ""
-
-
 def check_manifest(recipe: Recipe, root: Path) -> Recipe:
     """Compare the data with the recipe's manifest; a recipe without one gets the hashes of what is there.
 
     Raises:
         SetError: A file is missing or is not the one the recipe was written for.
     """
-    found = {name: file_sha256(root / name) for name in recipe.manifest}
+    found = {name: data_sha256(root / name) for name in recipe.manifest}
     for name, digest in found.items():
         if recipe.manifest[name] not in ("", digest):
             raise SetError(
@@ -158,17 +153,13 @@ def check_manifest(recipe: Recipe, root: Path) -> Recipe:
     return replace(recipe, manifest=found)
 
 
-def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes, in hex.
+def data_sha256(path: Path) -> str:
+    """Hash of a file of training data, in hex.
 
     Raises:
         SetError: It is not there.
     """
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as stream:
-            while block := stream.read(2**20):
-                digest.update(block)
+        return sha256_of(path)
     except OSError as error:
         raise SetError(f"Training data {path} is missing; point --data at the folder that holds it.") from error
-    return digest.hexdigest()

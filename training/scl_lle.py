@@ -24,21 +24,19 @@ from errors import SetError
 from restorers.networks.scl_lle import SclLle, apply_curves
 from training import data
 from training.degradations.low_light import low_light
+from training.exposures import SHORT, open_exposures, pseudo_pairs, to_tensor
 from training.losses.curve import brightness_contrast, colour_constancy, curve_agreement, curve_smoothness, exposure
 from training.losses.features import Features, SequentialTaps, create_features
 from training.losses.gram import gram_triplet
 from training.losses.semantic import IGNORED, segmentation, semantic_brightness
 from training.recipe import Recipe
+from training.restorer_task import RestorerTask
 from training.segmenters import create_segmenter, predict_labels
-from training.task import Pair, Task
-
-SHORT = 256
-"""Packed pictures are reduced to this short side."""
+from training.validate import Pair
 
 DARK_LUMA = (8.0, 34.0)
 UNDER_LUMA, OVER_LUMA = 60.0, 180.0
 NORMAL_LUMA = (100.0, 136.0)
-VALIDATION_LUMA = (12.0, 45.0)
 NYU_STRIDE = 4
 """Every fourth labelled scene is packed; neighbours in NYU are often the same room."""
 
@@ -65,7 +63,7 @@ _OPTIONS = (
 )
 
 
-class SclLleTask(Task):
+class SclLleTask(RestorerTask):
     """Train the curve network without pairs.
 
     The recipe's tables:
@@ -210,7 +208,7 @@ class SclLleTask(Task):
 
     def _crop(self, group: str, size: int, rng: np.random.Generator) -> Tensor:
         picture = self._pools["exposures"][int(rng.choice(self._members[group]))]
-        return _to_tensor(_random_crop(picture, size, rng, self._least))
+        return to_tensor(_random_crop(picture, size, rng, self._least))
 
     def _darkened(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         pool = self._pools["labelled"]
@@ -219,7 +217,7 @@ class SclLleTask(Task):
         electrons = self.recipe.data.get("electrons")
         shot = 1 / rng.uniform(*electrons) if electrons else 0.0
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        dark = low_light(_to_tensor(crop[..., :3])[None], rng.uniform(low, high), shot, 0.0, generator)[0]
+        dark = low_light(to_tensor(crop[..., :3])[None], rng.uniform(low, high), shot, 0.0, generator)[0]
         labels = torch.from_numpy(crop[..., 3].astype(np.int64))
         return dark, torch.where(labels == 0, IGNORED, labels - 1)
 
@@ -242,34 +240,6 @@ def first_taps(features: Features) -> Features:
     taps = tuple(sorted(features.taps))[:3]
     shift = tuple(features.shift.flatten().tolist())
     return SequentialTaps(nn.Sequential(*features.layers), taps, features.weights[:3], features.scale, shift)
-
-
-def pseudo_pairs(root: Path) -> Sequence[Pair]:
-    """Validation pairs of the multi-exposure set's last 15 scenes: darkest of mean luma 12 to 45, best exposed."""
-    scenes: dict[str, list[tuple[float, bool, np.ndarray]]] = {}
-    for name, luma, best, picture in data.multi_exposure(root, validation=True):
-        scenes.setdefault(Path(name).parent.name, []).append((luma, best, picture))
-    pairs = []
-    for scene, exposures in scenes.items():
-        dark = [row for row in exposures if VALIDATION_LUMA[0] <= row[0] <= VALIDATION_LUMA[1]]
-        if dark:
-            darkest = min(dark, key=lambda row: row[0])[2]
-            reference = next(picture for _, best, picture in exposures if best)
-            pairs.append(Pair(scene, partial(_tensors, darkest, reference)))
-    return pairs
-
-
-def open_exposures(root: Path, cache: Path) -> data.PicturePool:
-    """Every exposure of the training scenes, reduced and packed, with its name, luma, and whether it is the best."""
-    files = [root / "multi_exposure.tar"]
-    return data.packed(cache, f"exposures-{SHORT}", files, partial(_exposures, root))[0]
-
-
-def _exposures(root: Path) -> list[tuple[np.ndarray, dict]]:
-    return [
-        (data.reduce_picture(picture, SHORT), {"name": name, "luma": luma, "best": best})
-        for name, luma, best, picture in data.multi_exposure(root)
-    ]
 
 
 def _open_labelled(root: Path, cache: Path) -> data.PicturePool:
@@ -311,11 +281,3 @@ def _random_crop(picture: np.ndarray, size: int, rng: np.random.Generator, least
         labels = cv2.resize(cut[..., 3], (size, size), interpolation=cv2.INTER_NEAREST)
         small = np.dstack((small, labels))
     return np.ascontiguousarray(small[:, ::-1]) if rng.random() < 0.5 else small
-
-
-def _to_tensor(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255
-
-
-def _tensors(dark: np.ndarray, reference: np.ndarray) -> tuple[Tensor, Tensor]:
-    return _to_tensor(dark)[None], _to_tensor(reference)[None]

@@ -1,39 +1,24 @@
 """Task: what a training run learns, apart from how the loop runs.
 
-A task draws samples, computes losses, and offers validation pairs. Samples are pure functions of the recipe's seed
-and a running number, so a run that was killed, or that is spread over several processes, sees exactly the samples it
-would have seen otherwise.
+A task draws samples, computes losses, and measures and keeps what came out. Samples are pure functions of the
+recipe's seed and a running number, so a run that was killed, or that is spread over several processes, sees exactly
+the samples it would have seen otherwise.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from errors import UnknownNameError, UsageError, check_names, first_line
-from eval.protocol import DEFAULT
-from restorers.base import Restorer
-from restorers.networks import architecture
+from errors import UnknownNameError, check_names
+from training.optimizers import Optimizers
 from training.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A picture to restore and what it should become; made when it is needed.
-
-    Attributes:
-        name: For tables and messages.
-        make: Returns the input and the reference, each (1, 3, H, W) in [0, 1].
-    """
-
-    name: str
-    make: Callable[[], tuple[Tensor, Tensor]]
+from training.schedule import learning_rate
 
 
 class Task(nn.Module):
@@ -44,17 +29,15 @@ class Task(nn.Module):
 
     Attributes:
         recipe: What to do.
-        model: The restorer that is trained, validated and kept.
-        protocol: By which a run is evaluated before it is published.
+        model: The network whose moving average is measured and kept.
         step: Number of the step that is taken, from 0; the loop sets it.
         options: The recipe's tables to the entries that this task knows in them.
 
     Raises:
         UnknownNameError: A table of the recipe has an entry that means nothing to the task.
-        UsageError: The network cannot be built as the recipe says.
     """
 
-    protocol: str = DEFAULT
+    model: nn.Module
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, recipe: Recipe) -> None:
@@ -62,14 +45,6 @@ class Task(nn.Module):
         for table, known in self.options.items():
             check_names(f"{table} option", getattr(recipe, table), known)
         self.recipe, self.step = recipe, 0
-        arguments = dict(recipe.network)
-        kind = architecture(str(arguments.pop("architecture", ""))).load()
-        try:
-            self.model: Restorer = kind(**arguments)
-        except (TypeError, ValueError) as error:
-            raise UsageError(
-                f"The recipe's network cannot be built ({first_line(error)}); mend its entries."
-            ) from error
 
     @abstractmethod
     def prepare(self, root: Path, cache: Path) -> None:
@@ -86,9 +61,35 @@ class Task(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Losses of a batch: scalars, of which ``loss`` is minimised and all are logged."""
 
+    def learning_rate(self, step: int) -> float:
+        """Rate of a step, from 0."""
+        return learning_rate(self.recipe, step)
+
+    def decay(self, step: int) -> float:
+        """Decay of the weights' moving average after a step, from 0."""
+        return self.recipe.ema
+
+    def optimizers(self) -> Optimizers:
+        """What steps the parameters."""
+        return Optimizers(self, weight_decay=self.recipe.weight_decay, muon=self.recipe.muon)
+
+    def open_validation(self) -> None:
+        """Make ready what :meth:`validate` needs, so that what is wrong with it shows before the first step."""
+
     @abstractmethod
-    def validation(self, *, full: bool = False) -> Sequence[Pair]:
-        """Pairs never trained on: a quick selection for the loop, or all of them."""
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Figures of averaged weights on what is never trained on; several processes share the work and the result."""
+
+    @abstractmethod
+    def keep(self, folder: Path, model: nn.Module, step: int, figures: Mapping[str, float]) -> None:
+        """Write averaged weights into the run's folder as they will be published, with what traces them.
+
+        Args:
+            folder: Of the run.
+            model: The moving average.
+            step: How many steps were taken.
+            figures: Of :meth:`validate`.
+        """
 
 
 _TASKS = {
@@ -96,6 +97,7 @@ _TASKS = {
     "scl_lle": ("training.scl_lle", "SclLleTask"),
     "ptg_rm": ("training.ptg_rm", "PtgRmTask"),
     "crl_sr": ("training.crl_sr", "CrlSrTask"),
+    "haze_clip": ("training.haze_clip", "HazeClipTask"),
 }
 
 
@@ -105,7 +107,16 @@ def create_task(recipe: Recipe) -> Task:
     Raises:
         UnknownNameError: No such task.
     """
-    if recipe.task not in _TASKS:
-        raise UnknownNameError("training task", recipe.task, _TASKS)
-    module, name = _TASKS[recipe.task]
-    return getattr(import_module(module), name)(recipe)
+    return task_type(recipe.task)(recipe)
+
+
+def task_type(name: str) -> type[Task]:
+    """The class of a task.
+
+    Raises:
+        UnknownNameError: No such task.
+    """
+    if name not in _TASKS:
+        raise UnknownNameError("training task", name, _TASKS)
+    module, kind = _TASKS[name]
+    return getattr(import_module(module), kind)

@@ -1,24 +1,36 @@
-"""Validation: restore pairs, measure them with the project's own metrics, and lay samples side by side."""
+"""Validation of restorers: restore pairs, measure them with the project's own metrics, lay samples side by side."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from eval.metrics.psnr import psnr
 from eval.metrics.ssim import ssim
 from eval.protocol import DEFAULT, get
 from eval.scoring import score
 from images import Picture, to_pixels
-from restorers.base import Restorer
-from training.task import Pair
 
 SHEET_HEIGHT = 240
 """Rows of a sample sheet's pictures; larger pictures are reduced to it."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture to restore and what it should become; made when it is needed.
+
+    Attributes:
+        name: For tables and messages.
+        make: Returns the input and the reference, each (1, 3, H, W) in [0, 1].
+    """
+
+    name: str
+    make: Callable[[], tuple[Tensor, Tensor]]
 
 
 def some(pairs: Sequence[Pair], count: int) -> list[Pair]:
@@ -33,7 +45,7 @@ def some(pairs: Sequence[Pair], count: int) -> list[Pair]:
 
 
 @torch.no_grad()
-def validate(model: Restorer, pair: Pair, device: torch.device, protocol: str = DEFAULT) -> dict[str, float]:
+def validate(model: nn.Module, pair: Pair, device: torch.device, protocol: str = DEFAULT) -> dict[str, float]:
     """PSNR and SSIM of a restored pair and of its input.
 
     Args:
@@ -60,7 +72,7 @@ def _measure(picture: Tensor, reference: Tensor, protocol: str) -> dict[str, flo
 
 
 @torch.no_grad()
-def sample_sheet(model: Restorer, pairs: Sequence[Pair], device: torch.device) -> Tensor:
+def sample_sheet(model: nn.Module, pairs: Sequence[Pair], device: torch.device) -> Tensor:
     """Rows of input, restored, reference; (3, H, W) in [0, 1]."""
     rows = []
     for pair in pairs:

@@ -34,7 +34,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
     architecture(arguments.arch)
 
-    from restorers.checkpoint import described, save_file, sha256_of
+    from hashing import sha256_of
+    from restorers.checkpoint import described, save_file
     from restorers.community import read_checkpoint
     from restorers.convert import convert_state_dict
 

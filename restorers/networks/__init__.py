@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import UnknownNameError, WeightsError
+from hashing import sha256_of
 from restorers.card import RestorerCard
 from restorers.checkpoint import card_from
 
@@ -111,7 +112,7 @@ def create_embedded(card: RestorerCard, facts: Mapping[str, Any], folder: Path =
     from restorers.base import load_weights
 
     path = folder / str(card.weights)
-    digest = _sha256(path)
+    digest = _digest(path)
     if digest != card.weights_sha256:
         raise WeightsError(
             f"{path.name} has changed since it was measured (sha256 {digest[:12]} instead of "
@@ -123,11 +124,9 @@ def create_embedded(card: RestorerCard, facts: Mapping[str, Any], folder: Path =
     return model.eval()
 
 
-def _sha256(path: Path) -> str:
-    import hashlib
-
+def _digest(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise WeightsError(f"The weight file {path.name} is missing from {path.parent}; check it out again.") from error
 

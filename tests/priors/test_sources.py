@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from errors import PromptError, UnknownNameError, UsageError
+from hashing import sha256_of
 from priors import sources
 from tests.priors.tiny import MODEL, write_clip
 from tests.standin_hub import StandInHub
@@ -26,7 +27,7 @@ def test_a_folder_gives_its_weights(folder):
     stored = load_file(folder / sources.WEIGHTS)
     for key, value in loaded.model.state_dict().items():
         torch.testing.assert_close(value, stored[key])
-    assert loaded.sha256 == sources.hash_file(folder / sources.WEIGHTS)
+    assert loaded.sha256 == sha256_of(folder / sources.WEIGHTS)
     assert not loaded.model.training
 
 

@@ -8,6 +8,7 @@ from safetensors.torch import load_file as read_tensors
 from safetensors.torch import save_file as write_tensors
 
 from errors import UnknownNameError, WeightsError
+from hashing import sha256_of
 from restorers import checkpoint, hub, networks
 from restorers.publish import write_folder
 from tests.restorers import tiny
@@ -47,7 +48,7 @@ def same(a, b):
 def test_a_file_comes_back_as_the_network_it_was(model, file):
     again = hub.load(file)
     assert same(model, again) and not again.training
-    assert again.weights_sha256 == checkpoint.sha256_of(file)
+    assert again.weights_sha256 == sha256_of(file)
     assert (again.card.title, again.card.trained_on) == ("Tiny, trained", "noise")
     assert again.card.figures == model.card.figures
 
@@ -55,7 +56,7 @@ def test_a_file_comes_back_as_the_network_it_was(model, file):
 def test_a_folder_comes_back_by_us_and_by_the_mixin(model, folder):
     again = hub.load(folder)
     assert same(model, again) and again.card == model.card
-    assert again.weights_sha256 == checkpoint.sha256_of(folder / "model.safetensors")
+    assert again.weights_sha256 == sha256_of(folder / "model.safetensors")
     assert same(model, tiny.Tiny.from_pretrained(folder))
 
 
@@ -68,7 +69,7 @@ def test_the_model_card_of_a_folder_carries_the_figures(folder):
     assert [(result.dataset_name, result.metric_type, result.metric_value) for result in card.data.eval_results] == [
         ("NYU 1349-1398", "psnr", 21.5)
     ]
-    assert checkpoint.sha256_of(folder / "model.safetensors") in card.text
+    assert sha256_of(folder / "model.safetensors") in card.text
     assert "python -m eval score" in card.text
 
 

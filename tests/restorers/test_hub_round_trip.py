@@ -6,7 +6,7 @@ import os
 import pytest
 from safetensors.torch import save
 
-from restorers.checkpoint import sha256_of
+from hashing import sha256_of
 from restorers.publish import write_folder
 from tests.restorers import tiny
 from tests.restorers.warm import Warm

@@ -52,3 +52,19 @@ def test_draws_repeat_with_their_seed(concept):
     assert first == second and len(first) == 6
     kinds = {kind for _, kind in captions.draw_phrases(concept, True, 80, random.Random(1))}
     assert kinds == ({"", "fog", "smog", "smoke"} if concept == "haze" else {""})
+
+
+def test_captions_are_true():
+    draw = random.Random(0)
+    lists = {c: {p: set() for p in (True, False)} for c in (*captions.CONCEPTS, "clean")}
+    for pole in captions.vocabulary().poles:
+        lists[pole.concept][pole.present].update(p for p, _ in pole.phrases(held_out=False))
+    for concept, index in zip(captions.CONCEPTS, range(7), strict=True):
+        labels = [float(i == index) for i in range(7)]
+        for _ in range(20):
+            text, claim = captions.caption_of(labels, 2 if index == 0 else -1, draw)
+            assert claim.present == (index,) and any(p in text for p in lists[concept][True])
+            assert claim.kind in ("", "smog")
+    for _ in range(40):
+        text, claim = captions.caption_of([0.0] * 7, -1, draw)
+        assert not claim.present and claim.absent and text

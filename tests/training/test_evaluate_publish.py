@@ -8,13 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from errors import SetError, UsageError, WeightsError
+from hashing import sha256_of
 from restorers.networks import WEIGHTS, architecture, entries
 from tests.training import toy_data
 from training.__main__ import main
 from training.evaluate import evaluate
-from training.fit import write_weights
 from training.publish import publish
-from training.recipe import Recipe, file_sha256
+from training.recipe import Recipe
+from training.restorer_task import write_weights
 
 
 def write_run(folder, seed=0):
@@ -31,7 +32,7 @@ def write_run(folder, seed=0):
 
 def claim(run):
     """Figures that nobody measured."""
-    digest = file_sha256(run / "weights.safetensors")
+    digest = sha256_of(run / "weights.safetensors")
     figures = {"psnr": 20.0, "ssim": 0.5, "pairs": 3, "limit": 3, "dataset": "toy", "protocol": "dehaze-rgb"}
     (run / "evaluation.json").write_text(json.dumps(figures | {"weights_sha256": digest}))
     return run
@@ -66,7 +67,7 @@ def test_a_folder_of_that_name_comes_first(data, cache, assets, tmp_path, monkey
     run = write_run(tmp_path / "toy", seed=1)
     monkeypatch.chdir(tmp_path)
     figures = evaluate(Path("toy"), data, cache, device="cpu", limit=1, assets=assets)
-    assert figures["weights_sha256"] == file_sha256(run / "weights.safetensors")
+    assert figures["weights_sha256"] == sha256_of(run / "weights.safetensors")
     assert json.loads((run / "evaluation.json").read_text()) == figures
 
 

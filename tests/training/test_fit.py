@@ -19,9 +19,10 @@ from restorers.networks import create_embedded, entries
 from tests.training import toy_data
 from training import fit as loop
 from training.__main__ import main
-from training.fit import Options, Shares, fit, learning_rate
+from training.fit import Options, Shares, fit
 from training.logbook import read_rows
 from training.recipe import Recipe, load_recipe
+from training.schedule import learning_rate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -181,14 +182,20 @@ def command(recipe_path, data, cache, output, *more):
 def test_sigterm_saves_the_state_and_the_run_resumes(straight, data, cache, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(Recipe(**toy_data.recipe(steps=5000, log_every=1)).to_yaml())
-    process = subprocess.Popen(command(path, data, cache, tmp_path / "run"), cwd=ROOT, stderr=subprocess.PIPE)
-    log = tmp_path / "run" / "train.csv"
-    deadline = time.monotonic() + 120
-    while not (log.exists() and len(log.read_text().splitlines()) > 3):
-        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0, process.stderr.read()
+    log, said = tmp_path / "run" / "train.csv", tmp_path / "stderr.txt"
+    # Into a file: a pipe that nobody empties can block the child, and reading one waits for the child's end.
+    with said.open("w") as stream:
+        process = subprocess.Popen(command(path, data, cache, tmp_path / "run"), cwd=ROOT, stderr=stream)
+    try:
+        deadline = time.monotonic() + 120
+        while not (log.exists() and len(log.read_text().splitlines()) > 3):
+            assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, said.read_text()
+    finally:
+        process.kill()
+        process.wait()
     state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     assert state["step"] == int(read_rows(log)[-1]["step"]) >= 3
 

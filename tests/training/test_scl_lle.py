@@ -10,11 +10,12 @@ import torch
 from errors import SetError, UnknownNameError
 from tests.training.toy_data import add
 from training.degradations.low_light import low_light
+from training.exposures import pseudo_pairs
 from training.fit import Options, fit
 from training.losses.curve import brightness_contrast
 from training.losses.semantic import IGNORED
 from training.recipe import Recipe
-from training.scl_lle import SclLleTask, exposure_groups, pseudo_pairs
+from training.scl_lle import SclLleTask, exposure_groups
 from training.segmenters import create_segmenter, predict_labels
 
 LEVELS = (20, 33, 118, 220)
