@@ -46,7 +46,7 @@ def add_set_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--protocol", default=None, metavar="NAME", help="see 'python -m eval protocols'")
     parser.add_argument("--niqe-parameters", metavar="FILE", help="pristine model of NIQE, .mat or .npz")
-    parser.add_argument("--dataset", default="", metavar="NAME", help="name of the set, written into every row")
+    parser.add_argument("--dataset", default="", metavar="NAME", help="name of the set, in every row and table")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: Ray Data, for a cluster")
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="where restorers run: auto, cpu, cuda")

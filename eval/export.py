@@ -53,7 +53,7 @@ def write_all(
     folder: str | Path,
     *,
     formats: Sequence[str] = (*FORMATS, "parquet"),
-    heading: str = "Leaderboard",
+    heading: str | None = None,
 ) -> list[Path]:
     """Write a leaderboard and its rows into `folder`, which is made if need be.
 
@@ -62,7 +62,7 @@ def write_all(
         frame: The score rows it was built from.
         folder: Where to.
         formats: Which of `FORMATS` and "parquet"; all by default.
-        heading: Title of the HTML page.
+        heading: Title of the HTML page and of the Markdown table; the set and the protocol where None.
 
     Returns:
         The paths written.
@@ -83,7 +83,7 @@ def write_all(
         else:
             file_name, text = FORMATS[name]
             path = folder / file_name
-            options = {"heading": heading} if name == "html" else {}
+            options = {"heading": heading} if name in ("html", "md") else {}
             path.write_bytes(text(board, **options).encode("utf-8"))
         written.append(path)
     return written

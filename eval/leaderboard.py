@@ -56,7 +56,8 @@ class Leaderboard:
         tests: Every pair of methods on every metric.
         values: Per metric, the scores behind the means: a table (image x method).
         common: Per metric, how many images every ranked method has.
-        failures: Scores that could not be computed, and why.
+        failures: Scores that could not be computed, and why; the table's column `failures` counts their images.
+        datasets: Names of the sets that were scored, sorted; "" is a set without a name.
         protocol: One sentence that says how the numbers were made.
         protocol_name, protocol_hash: Name and hash of the protocol.
         variants: Per metric, the implementation where there are several, else "".
@@ -76,6 +77,7 @@ class Leaderboard:
     values: dict[str, pandas.DataFrame]
     common: dict[str, int]
     failures: tuple[Failure, ...]
+    datasets: tuple[str, ...]
     protocol: str
     protocol_name: str
     protocol_hash: str
@@ -177,6 +179,7 @@ def build(
         values={m: column.used[[n for n in order if n in column.used]] for m, column in columns.items()},
         common={m: len(column.common) for m, column in columns.items()},
         failures=failures,
+        datasets=chosen.datasets,
         protocol=sentence,
         protocol_name=chosen.protocol,
         protocol_hash=chosen.protocol_hash,

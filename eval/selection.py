@@ -40,6 +40,7 @@ class Selection:
         values: Per metric, a table (image x method) of raw values, images sorted by name; NaN where there is none.
             A metric that failed everywhere has an empty table.
         failures: Every score that could not be computed, sorted.
+        datasets: Names of the sets, sorted; "" is a set without a name.
         protocol: Name of the one protocol.
         protocol_hash: Its hash.
         variants: Per metric with values, the implementation behind it, "" where there is only one.
@@ -51,6 +52,7 @@ class Selection:
 
     values: dict[str, pandas.DataFrame]
     failures: tuple[Failure, ...]
+    datasets: tuple[str, ...]
     protocol: str
     protocol_hash: str
     variants: dict[str, str]
@@ -99,6 +101,7 @@ def select(
     return Selection(
         values=_tables(scored, set(rows["metric"]) - {WHOLE_PICTURE}, ordered),
         failures=failures,
+        datasets=tuple(sorted(rows["dataset"].unique())),
         protocol=rows["protocol"].iloc[0],
         protocol_hash=rows["protocol_hash"].iloc[0],
         variants={str(metric): part["variant"].iloc[0] for metric, part in scored.groupby("metric")},

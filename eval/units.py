@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from errors import HubError, ImageError, first_line
+from errors import HubError, ImageError
 from eval.methods import Method
 from eval.metrics.niqe_model import NiqeModel
 from eval.metrics.registry import is_core, spec
@@ -314,14 +314,9 @@ def variant_of(metric: str, job: Job) -> str:
 
 def _restore(picture: Picture, method: Method, job: Job) -> Output:
     """Make the picture. A model that fails in its own way is one failed picture, named with the model's own words."""
-    from restorers.pipeline import restore
+    from restorers.pipeline import restore_picture
 
-    restorer = kept_restorer(method.model, job.device)
-    try:
-        restored = restore(restorer, picture)
-    except (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError) as error:
-        detail = first_line(error)
-        raise ImageError(f"{method.name} failed on {picture.name}: {type(error).__name__} {detail}.") from error
+    restored = restore_picture(kept_restorer(method.model, job.device), picture)
     pixels = np.ascontiguousarray(restored.pixels)
     pixels.flags.writeable = False
     return Output(

@@ -7,13 +7,13 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from errors import ImageError, UsageError
+from errors import ImageError, UsageError, first_line
 from images import Picture, check_batch, read_picture, to_pixels, write_picture
 from restorers.base import Restorer, flush_denormals
 from restorers.device import choose_device, choose_dtype, free_memory, peak_mib, precision, reset_peak
@@ -22,6 +22,8 @@ from restorers.tiling import SMALLEST_TILE, restore_tiled, tile_count
 
 Tile = int | Literal["auto", "none"]
 
+_MODEL_ERRORS = (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError)
+"""What a network raises on a picture that it cannot work on."""
 _SMALL_PICTURE = 1 << 20
 """Pixels up to which ``auto`` does not think about memory."""
 _CPU_BUDGET = 3 << 29
@@ -164,6 +166,27 @@ def restore(
     )
 
 
+def restore_picture(restorer: Restorer, picture: Picture, **options: Any) -> Restored:
+    """:func:`restore`, with whatever goes wrong said in one sentence that names the picture.
+
+    Args:
+        restorer: See :func:`restore`.
+        picture: One picture of several, known by its file's name.
+        options: See :func:`restore`.
+
+    Raises:
+        ImageError: The picture cannot be restored, or the model failed on it in its own way.
+        UsageError: An option makes no sense.
+    """
+    try:
+        return restore(restorer, picture, **options)
+    except ImageError as error:
+        raise ImageError(f"{picture.name}: {error}") from error
+    except _MODEL_ERRORS as error:
+        reason = f"{type(error).__name__} {first_line(error)}"
+        raise ImageError(f"{restorer.card.title} failed on {picture.name}: {reason}.") from error
+
+
 def restore_file(
     path: str | Path,
     output_dir: str | Path,
@@ -193,7 +216,7 @@ def restore_file(
 
         model = load(model, device=device)
     picture = read_picture(path)
-    done = restore(model, picture, tile=tile, overlap=overlap, dtype=dtype)
+    done = restore_picture(model, picture, tile=tile, overlap=overlap, dtype=dtype)
     output = Path(output_dir) / f"{Path(path).stem}.png"
     return FileRecord(
         input=str(path),

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval import export
-from eval.exports.printed import lines, sentences, show_cost, title
+from eval.exports.printed import FAILED, failed_images, lines, sentences, show_cost, title
 from eval.leaderboard import COSTS, Leaderboard
 from eval.plots import distribution_svg, pareto_svg
 from eval.rows import WHOLE_PICTURE
 from ui import html
+from ui.advice import in_browser
 
 if TYPE_CHECKING:
     import pandas
@@ -30,12 +31,12 @@ DOWNLOADS = {
 
 def table(board: Leaderboard) -> str:
     """The ranking. Raw numbers sit in ``data-value``, by which columns sort; shown ones in the cells."""
-    heads = ['<th class="text" scope="col">#</th>', '<th class="text" scope="col">Method</th>']
+    heads = ['<th class="text" scope="col">#</th>', '<th class="text name" scope="col">Method</th>']
     heads += [
         f'<th scope="col" title="{escape(_hint(board, m))}">{escape(title(board, m))}</th>' for m in board.metrics
     ]
     heads.append('<th scope="col" title="1 = best on every image">Average rank</th>')
-    heads += ['<th scope="col">Failed</th>'] if board.failures else []
+    heads += [f'<th scope="col">{FAILED}</th>'] if board.failures else []
     heads += [f'<th scope="col">{escape(COSTS[name])}</th>' for name in board.costs]
     records = board.table.to_dict("records")
     body = "".join(_row(board, record, line) for record, line in zip(records, lines(board), strict=True))
@@ -48,16 +49,15 @@ def table(board: Leaderboard) -> str:
 
 
 def failures(board: Leaderboard) -> str:
-    """Every score that does not exist, and why; empty if there is none."""
+    """How many images lack a score, every such score, and why; empty if there is none."""
     if not board.failures:
         return ""
     items = "".join(
         f"<li><b>{escape(f.image)}</b>, {escape(f.method)}"
-        f"{'' if f.metric == WHOLE_PICTURE else f', {escape(f.metric)}'}: {escape(f.error)}</li>"
+        f"{'' if f.metric == WHOLE_PICTURE else f', {escape(f.metric)}'}: {escape(in_browser(f.error))}</li>"
         for f in board.failures
     )
-    count = len(board.failures)
-    what = "1 score has no value" if count == 1 else f"{count} scores have no value"
+    what = f"{failed_images(board)} failed"
     return f'<div class="alert" role="status"><details open><summary>{what}</summary><ul>{items}</ul></details></div>'
 
 
@@ -82,7 +82,7 @@ def _hint(board: Leaderboard, metric: str) -> str:
 def _row(board: Leaderboard, record: dict[str, Any], line: Any) -> str:
     cells = [
         f'<td class="text dim" data-value="{line.rank}">{line.rank}</td>',
-        f'<td class="text">{escape(line.method)}</td>',
+        f'<td class="text name">{escape(line.method)}</td>',
     ]
     for cell in line.cells:
         interval = f"<small>{escape(cell.interval)}</small>" if cell.interval else ""

@@ -13,6 +13,7 @@ from eval.metrics import registry as metrics
 from eval.protocol import DEFAULT, get
 from images import read_picture
 from ui import html, text
+from ui.advice import in_browser, refused
 from ui.engine import EXAMPLES, Engine
 from ui.upload import picture_drop
 
@@ -24,9 +25,7 @@ def build(engine: Engine) -> None:
     gr.HTML(html.lede(text.DIAGNOSE))
     with gr.Row():
         output = picture_drop("Result", elem_id="diagnose-output", height=260)
-        reference = picture_drop(
-            "Reference (optional: without it, NIQE alone)", elem_id="diagnose-reference", height=260
-        )
+        reference = picture_drop("Reference (optional)", elem_id="diagnose-reference", height=260)
     with gr.Row():
         example = gr.Button("Use the example pair", elem_id="diagnose-example")
         start = gr.Button("Explain", variant="primary", elem_id="diagnose-start")
@@ -38,21 +37,22 @@ def build(engine: Engine) -> None:
                 raise ImageError("There is no result yet; drop a picture, or use the example pair.")
             return report(diagnose(read_picture(result), read_picture(clear) if clear else None))
         except HubError as error:
-            gr.Warning(str(error))
-            return html.alert(str(error))
+            return refused(error)
 
-    start.click(
+    asked = start.click(
         explain, [output, reference], shown, concurrency_id="compute", concurrency_limit=1, api_visibility="private"
     )
-    example.click(
+    tried = example.click(
         lambda: [str(path) for path in EXAMPLE_PAIR], None, [output, reference], api_visibility="private"
     ).then(explain, [output, reference], shown, concurrency_id="compute", concurrency_limit=1, api_visibility="private")
+    for answered in (asked, tried):
+        answered.then(None, js=html.show_script("#diagnose-result"), api_visibility="private")
 
 
 def report(diagnosis: Diagnosis) -> str:
     """Everything found, as HTML."""
     missing = [
-        f"{one.protocol.name}: no {metrics.spec(found.metric).title}. {found.error}"
+        f"{one.protocol.name}: no {metrics.spec(found.metric).title}. {in_browser(found.error)}"
         for one in diagnosis.scores
         for found in one.measurements
         if found.error
@@ -79,7 +79,8 @@ def _scores(scores: tuple[ProtocolScores, ...]) -> str:
             f'<td class="wrap dim">{escape(_difference(one))}</td></tr>'
         )
     return (
-        '<div class="table-scroll"><table class="board"><thead><tr><th class="text" scope="col">Protocol</th>'
+        '<div class="table-scroll"><table class="board stacked scores"><thead><tr>'
+        '<th class="text" scope="col">Protocol</th>'
         f'{heads}<th class="text" scope="col">What it does</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
@@ -104,7 +105,7 @@ def _value(scores: ProtocolScores, metric: str) -> str:
     if found is None:
         return '<td data-value="">–</td>'
     if found.value is None:
-        return f'<td class="why" data-value="" title="{escape(found.error or "")}">none</td>'
+        return f'<td class="why" data-value="" title="{escape(in_browser(found.error or ""))}">none</td>'
     small = f"<small>{escape(found.variant)}</small>" if found.variant else ""
     return f'<td data-value="{found.value!r}">{show(found.value, metrics.spec(metric).decimals)}{small}</td>'
 
@@ -122,13 +123,13 @@ def _effects(effects: tuple[Effect, ...]) -> str:
             f'<td data-value="{effect.before!r}">{show(effect.before, spec.decimals)}</td>'
             f'<td data-value="{effect.after!r}">{show(effect.after, spec.decimals)}</td>'
             f'<td class="best" data-value="{effect.change!r}">{sign}{show(effect.change, spec.decimals)}</td>'
-            f'<td class="text"><span class="effect" style="width:{90 * share:.0f}px"></span></td>'
+            f'<td class="text"><span class="effect" style="--share:{0.6 * share:.3f}"></span></td>'
             f'<td class="wrap dim">{escape(effect.who)}</td></tr>'
         )
     heads = ("Metric", "One choice changed", f"{DEFAULT}", "Changed", "Effect", "", "Where you meet it")
     kinds = ("text", "text", "", "", "", "text", "text")
     head = "".join(f'<th class="{kind}" scope="col">{escape(h)}</th>' for h, kind in zip(heads, kinds, strict=True))
     return (
-        f'<div class="table-scroll"><table class="board"><thead><tr>{head}</tr></thead>'
+        f'<div class="table-scroll"><table class="board stacked effects"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )

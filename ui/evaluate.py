@@ -21,6 +21,7 @@ from eval.sets import ImageSet, open_set
 from images import is_picture_name
 from restorers import registry
 from ui import html, results, text
+from ui.advice import SIZE_POLICIES, SIZES, in_browser, refused
 from ui.engine import EXAMPLES, Engine
 from ui.jobs import JobSpec
 from ui.session import gather, safe_stem
@@ -76,6 +77,12 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
                 [(metrics.spec(name).title, name) for name in metrics.names()], value=metrics.names(), label="Metrics"
             )
             protocol = gr.Dropdown(protocols.names(), value=protocols.DEFAULT, label="Protocol")
+            sizes = gr.Dropdown(
+                [(words, policy) for policy, words in SIZE_POLICIES.items()],
+                value=next(iter(SIZE_POLICIES)),
+                label=SIZES,
+                elem_id="evaluate-sizes",
+            )
             sentence = gr.HTML(html.note(html.escape(protocols.get(protocols.DEFAULT).sentence)))
             title = gr.Textbox(label="Name of the set", max_length=60, elem_id="set-name")
             share = gr.Checkbox(True, label="Add the scores to this server's leaderboard")
@@ -97,8 +104,7 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
             found = place_sets(folder, files, others)
             image_set = open_placed(folder, *found)
         except HubError as error:
-            gr.Warning(str(error))
-            return None, html.alert(str(error)), gr.skip()
+            return None, refused(error), gr.skip()
         wanted = metrics.names() if image_set.has_references else _without_reference()
         named = gr.skip() if name.strip() else safe_stem(Path(files[0]).name if len(files) == 1 else "my-set")
         return (str(folder), *found), pairing(image_set.report), (wanted, named)
@@ -119,14 +125,14 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
         uploads: list[str] | None,
         wanted: list[str],
         how: str,
+        sizes: str,
         name: str,
         keep: bool,
     ) -> tuple:
         try:
-            started = submit(engine, state, names, uploads or [], wanted, how, name, keep)
+            started = submit(engine, state, names, uploads or [], wanted, with_policy(how, sizes), name, keep)
         except HubError as error:
-            gr.Warning(str(error))
-            return gr.skip(), html.alert(str(error)), gr.skip()
+            return gr.skip(), refused(error), gr.skip()
         return started, html.note("Starting …"), gr.Timer(active=True)
 
     def follow(current: str) -> tuple:
@@ -136,7 +142,8 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
         try:
             state = engine.jobs.state(current)
         except HubError as error:
-            return html.alert(str(error)), gr.Timer(active=False), gr.Button(visible=False), gr.Button(visible=False)
+            gone = html.alert(in_browser(error))
+            return gone, gr.Timer(active=False), gr.Button(visible=False), gr.Button(visible=False)
         shown = results.progress(state)
         return (
             shown,
@@ -167,16 +174,22 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
             [inputs, references, methods, protocol, title],
             api_visibility="private",
         )
-    protocol.change(
-        lambda name: html.note(html.escape(protocols.get(name).sentence)), protocol, sentence, api_visibility="private"
-    )
+    for component in (protocol, sizes):
+        component.change(
+            lambda *how: html.note(html.escape(protocols.get(with_policy(*how)).sentence)),
+            [protocol, sizes],
+            sentence,
+            api_visibility="private",
+        )
     start.click(
         begin,
-        [draft, methods, own, chosen, protocol, title, share],
+        [draft, methods, own, chosen, protocol, sizes, title, share],
         [job, progress, timer],
         api_visibility="private",
         trigger_mode="once",
-    ).then(None, job, job, js=SET_JOB_IN_ADDRESS, api_visibility="private")
+    ).then(None, job, job, js=SET_JOB_IN_ADDRESS, api_visibility="private").then(
+        None, js=html.show_script("#job-progress"), api_visibility="private"
+    )
     ticking = timer.tick(follow, job, watched, show_progress="hidden", api_visibility="private", concurrency_limit=None)
     ticking.then(view.refresh, [job, view.seen], view.outputs, show_progress="hidden", api_visibility="private")
     cancel.click(engine.jobs.cancel, job, None, api_visibility="private")
@@ -246,7 +259,14 @@ def submit(
 def pairing(report: object) -> str:
     """The pairing report as HTML: one sentence, and what needs attention as a list."""
     first, *rest = report.lines(most=8)
+    if any(" but its reference " in sentence for sentence in report.sizes):
+        rest.append(text.EVALUATE_SIZES.format(label=SIZES))
     return html.alert(first, rest, good=report.clean, summary="What to know before scoring", unfolded=True)
+
+
+def with_policy(protocol: str, sizes: str) -> str:
+    """The name of a protocol with an answer to a size mismatch; refusing is what every protocol does by itself."""
+    return protocol if sizes == "error" else f"{protocol}+{sizes}"
 
 
 def method_name(file_name: str, taken: Iterable[str]) -> str:

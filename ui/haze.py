@@ -13,6 +13,7 @@ from images import Picture, read_picture, write_picture
 from priors import prompts as library
 from priors.prompts import PromptSet
 from ui import html, plots, text
+from ui.advice import refused
 from ui.engine import EXAMPLES, Engine
 from ui.seen import MOST_PICTURES, check_clip_name, compare_words, overlay
 from ui.session import safe_stem
@@ -145,8 +146,7 @@ def build(engine: Engine) -> None:
             scores = [one.score(prompts) for one in encoded]
             shown_bars = _bars(encoded[place].similarities(prompts))
         except HubError as error:
-            gr.Warning(str(error))
-            return {said: gr.HTML(html.alert(str(error)), visible=True)}
+            return {said: gr.HTML(refused(error), visible=True)}
         names = [picture.name for picture in pictures]
         return {
             said: gr.HTML(html.alert("Left out: " + " ".join(problems)) if problems else "", visible=bool(problems)),
@@ -170,8 +170,7 @@ def build(engine: Engine) -> None:
         try:
             found = library.load(path)
         except HubError as error:
-            gr.Warning(str(error))
-            return gr.skip(), gr.skip(), gr.skip(), gr.HTML(html.alert(str(error)), visible=True)
+            return gr.skip(), gr.skip(), gr.skip(), gr.HTML(refused(error), visible=True)
         yes, no = "\n".join(found.positives), "\n".join(found.negatives)
         return yes, no, (path, yes, no) if found.learned else None, gr.skip()
 
@@ -192,14 +191,13 @@ def build(engine: Engine) -> None:
             prior = load_clip(check_clip_name(model))
             ranked, skipped = compare_words(prior, path or EXAMPLES / "haze", sets)
         except HubError as error:
-            gr.Warning(str(error))
-            return html.alert(str(error))
+            return refused(error)
         return _left_out(skipped) + _ranking(ranked)
 
     asked = [files, positives, negatives, learned, clip, which, opacity, stretch]
     answer = [said, table, closer, which, view, legend, bars]
     again = {"api_visibility": "private", "concurrency_id": "compute", "concurrency_limit": 1}
-    files.change(look, asked, answer, **again)
+    files.change(look, asked, answer, **again).then(None, js=html.show_script("#haze-table"), api_visibility="private")
     for component in (positives, negatives):
         component.change(look, asked, answer, show_progress="hidden", trigger_mode="always_last", **again)
     which.input(look, asked, answer, show_progress="hidden", **again)
@@ -218,7 +216,9 @@ def build(engine: Engine) -> None:
     )
     for component in (positives, negatives):
         component.change(keep, [positives, negatives], save, show_progress="hidden", api_visibility="private")
-    compare.click(rank, [labelled, rivals, positives, negatives, learned, clip], ranking, **again)
+    compare.click(rank, [labelled, rivals, positives, negatives, learned, clip], ranking, **again).then(
+        None, js=html.show_script("#haze-ranking"), api_visibility="private"
+    )
 
 
 def words(yes: str, no: str, taught: Taught | None) -> PromptSet:
@@ -256,26 +256,20 @@ def readable(paths: Sequence[str]) -> tuple[list[Picture], list[str]]:
 
 def _table(names: Sequence[str], scores: Sequence[float]) -> str:
     rows = "".join(
-        f'<tr><td class="text">{escape(name)}</td><td class="best" data-value="{score!r}">{score:.3f}</td>'
-        f'<td class="text"><span class="effect" style="width:{150 * score:.0f}px"></span></td></tr>'
+        f'<tr><td class="text name">{escape(name)}</td><td class="best" data-value="{score!r}">{score:.3f}</td>'
+        f'<td class="text"><span class="effect" style="--share:{score:.3f}"></span></td></tr>'
         for name, score in zip(names, scores, strict=True)
     )
     return (
-        '<div class="table-scroll"><table class="board"><thead><tr><th class="text" scope="col">Picture</th>'
+        '<div class="table-scroll"><table class="board"><thead><tr><th class="text name" scope="col">Picture</th>'
         f'<th scope="col">Haze, 0 to 1</th><th scope="col"></th></tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
 def _bars(similarities: Sequence[tuple[str, str, float]]) -> str:
-    """How near the picture is to every description: cosines, the span of this picture drawn out."""
-    values = [cosine for *_, cosine in similarities]
-    low, high = min(values), max(values)
-    span = (high - low) or 1.0
-    rows = [
-        (f"{'hazy' if end == 'positive' else 'clear'}: {words}", 0.05 + 0.95 * (cosine - low) / span, cosine)
-        for end, words, cosine in similarities
-    ]
-    small = html.note("How near the picture is to each description (cosine of their features)")
+    """How near the picture is to every description: cosines, from zero to either side."""
+    rows = [(f"{'hazy' if end == 'positive' else 'clear'}: {words}", cosine) for end, words, cosine in similarities]
+    small = html.note(escape(text.HAZE_BARS))
     return small + html.panel(plots.bars(rows, "Similarity to descriptions", 3))
 
 
@@ -287,7 +281,7 @@ def _left_out(sentences: Sequence[str]) -> str:
 
 def _ranking(found: pandas.DataFrame) -> str:
     rows = "".join(
-        f'<tr><td class="text">{escape(one.prompts)}</td>'
+        f'<tr><td class="text name">{escape(one.prompts)}</td>'
         f'<td class="best" data-value="{one.auroc!r}">{one.auroc:.3f}</td>'
         f'<td data-value="{one.accuracy!r}">{one.accuracy:.1%}</td>'
         f'<td data-value="{one.mean_positive!r}">{one.mean_positive:.3f}</td>'
@@ -297,6 +291,6 @@ def _ranking(found: pandas.DataFrame) -> str:
     titles = ("AUROC ↑", "Balanced accuracy at ½ ↑", "Mean, hazy", "Mean, clear")
     heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
     return (
-        '<div class="table-scroll"><table class="board"><thead><tr><th class="text" scope="col">Words</th>'
+        '<div class="table-scroll"><table class="board"><thead><tr><th class="text name" scope="col">Words</th>'
         f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )

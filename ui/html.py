@@ -75,6 +75,19 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def show_script(selector: str) -> str:
+    """JavaScript for an event: bring an answer into view of which less than half is seen, as it is on a phone."""
+    return f"""() => setTimeout(() => {{
+  const answer = document.querySelector('{selector}');
+  if (!answer) return;
+  const place = answer.getBoundingClientRect(), height = window.innerHeight;
+  const seen = Math.min(place.bottom, height) - Math.max(place.top, 0);
+  const calm = window.matchMedia('(prefers-reduced-motion: reduce)').matches;
+  if (seen < Math.min(place.height, height) / 2)
+    answer.scrollIntoView({{behavior: calm ? 'auto' : 'smooth', block: 'start'}});
+}}, 300)"""
+
+
 SORT_SCRIPT = """
 element.addEventListener('click', event => {
   const head = event.target.closest('table.board th');

@@ -13,28 +13,25 @@ when it starts again; resuming scores only what is missing.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import logging
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
-from errors import HubError, ImageError, UsageError
+from errors import HubError, UsageError
 from eval import protocol as protocols
 from eval.archives import UPLOAD_LIMITS
 from eval.leaderboard import Leaderboard, build
 from eval.methods import Method, parse_method
-from eval.pairing import Pair
 from eval.sets import ImageSet, open_set
 from eval.store import Store
+from ui.board_names import board_name, result_names
 from ui.settings import Settings
 
 if TYPE_CHECKING:
@@ -80,6 +77,7 @@ class JobState:
         eta_seconds: Time left, as far as it can be told.
         message: Why it failed; or the pairing in a sentence.
         board: Name of the set on the server's leaderboard; "" where the rows do not go there.
+        renamed: Uploaded results that go by another name there ("ours as ours-2"); "" where none does.
         updated: Seconds since the epoch.
     """
 
@@ -89,6 +87,7 @@ class JobState:
     eta_seconds: float | None = None
     message: str = ""
     board: str = ""
+    renamed: str = ""
     updated: float = field(default_factory=time.time)
 
     @property
@@ -247,15 +246,22 @@ class Jobs:
             return
         spec = self.spec(job)
         image_set = self.image_set(job)
-        plan = make_plan(image_set, self.methods(job), spec.metrics, protocols.get(spec.protocol), dataset=spec.title)
+        methods = self.methods(job)
+        plan = make_plan(image_set, methods, spec.metrics, protocols.get(spec.protocol), dataset=spec.title)
         board = Store(self.settings.rows) if spec.share else None
-        name = board_name(board, spec.title, image_set.pairs) if board is not None else ""
-        state = JobState("running", message=image_set.report.sentence, board=name)
+        name, others = "", {}
+        if board is not None:
+            name = board_name(board, spec.title, image_set.pairs)
+            others = result_names(board, name, methods, image_set.pairs)
+        renamed = ", ".join(f"{mine} as {other}" for mine, other in others.items())
+        state = JobState("running", message=image_set.report.sentence, board=name, renamed=renamed)
         _write_state(folder, state)
         with Store(folder / "rows.sqlite") as store:
             for progress in run(plan, store, workers=self.settings.workers, stop=stop):
                 if board is not None:
-                    board.add(replace(row, dataset=name) for row in progress.rows)
+                    board.add(
+                        replace(row, dataset=name, method=others.get(row.method, row.method)) for row in progress.rows
+                    )
                 state = replace(
                     state,
                     done=progress.done,
@@ -273,29 +279,6 @@ class Jobs:
         if not job or not all(c.isalnum() or c in "-_" for c in job):
             raise _gone()
         return self.settings.jobs / job
-
-
-def board_name(board: Store, title: str, pairs: Iterable[Pair]) -> str:
-    """The title, with a number where the board has other pictures of that name: two sets never share a table."""
-    mine: set[tuple[str, str]] = set()
-    name, count = title, 2
-    while held := {(row.image, row.input_sha256) for row in board.rows(dataset=name) if row.input_sha256}:
-        mine = mine or _contents(pairs)
-        keys = {key for key, _ in mine}
-        common = {content for content in held if content[0] in keys}
-        if common and common <= mine:
-            break
-        name, count = f"{title} ({count})", count + 1
-    return name
-
-
-def _contents(pairs: Iterable[Pair]) -> set[tuple[str, str]]:
-    """Key and hash of every input that can be read."""
-    found = set()
-    for pair in pairs:
-        with contextlib.suppress(ImageError):  # it becomes a row with the reason
-            found.add((pair.key, hashlib.sha256(pair.input.read_bytes()).hexdigest()))
-    return found
 
 
 def _gone() -> UsageError:

@@ -8,6 +8,7 @@ from errors import HubError
 from eval.leaderboard import build as rank
 from eval.metrics import registry as metrics
 from ui import board, html, text
+from ui.advice import in_browser
 from ui.engine import Engine
 
 
@@ -15,8 +16,8 @@ def build(engine: Engine, tab: gr.Tab) -> None:
     """Lay out the tab and wire it."""
     gr.HTML(html.lede(text.LEADERBOARD))
     with gr.Row(visible=False) as controls:
-        dataset = gr.Dropdown([], label="Set", elem_id="board-set")
-        protocol = gr.Dropdown([], label="Protocol", elem_id="board-protocol")
+        dataset = gr.Dropdown([], label="Set", min_width=240, elem_id="board-set")
+        protocol = gr.Dropdown([], label="Protocol", min_width=240, elem_id="board-protocol")
         images = gr.Radio(
             [("pictures every method has", "common"), ("all pictures of each method", "all")],
             value="common",
@@ -30,7 +31,7 @@ def build(engine: Engine, tab: gr.Tab) -> None:
                 name: gr.DownloadButton(label, size="sm", min_width=110) for name, label in board.DOWNLOADS.items()
             }
         metric = gr.Radio([], label="Plots of", elem_id="board-metric")
-        with gr.Row(equal_height=False):
+        with gr.Row(equal_height=False, elem_classes="plots"):
             spread = gr.HTML(elem_id="board-distribution")
             pareto = gr.HTML(elem_id="board-pareto", visible=False)
 
@@ -60,7 +61,7 @@ def build(engine: Engine, tab: gr.Tab) -> None:
             ranking = rank(frame, images=which, timings=True)
             files = board.export_files(rank(frame, images=which), frame, engine.scratch.folder(request))
         except HubError as error:
-            return [html.alert(str(error)), "", gr.Column(visible=False), *[gr.skip()] * (outputs - 3)]
+            return [html.alert(in_browser(error)), "", gr.Column(visible=False), *[gr.skip()] * (outputs - 3)]
         chosen = by if by in ranking.metrics else ranking.metrics[0]
         return [
             board.table(ranking),

@@ -13,6 +13,7 @@ from eval.metrics.registry import spec
 from restorers import registry
 from restorers.card import TASKS, Figure, RestorerCard
 from ui import html, text
+from ui.advice import refused
 from ui.engine import Engine
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
@@ -39,8 +40,7 @@ def build(engine: Engine, method: gr.Dropdown, methods: gr.CheckboxGroup) -> Non
         try:
             facts = engine.load(wanted.strip())
         except HubError as error:
-            gr.Warning(str(error))
-            return html.alert(str(error)), gr.skip(), gr.skip(), gr.skip()
+            return refused(error), gr.skip(), gr.skip(), gr.skip()
         message = f"{facts.name} is loaded: choose it on Restore, or tick it on Evaluate."
         return (
             html.alert(message, good=True),

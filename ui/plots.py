@@ -1,36 +1,27 @@
-"""Bars as SVG text: no plotting library, no script, the page's own colours in light and dark."""
+"""Bars as HTML: no plotting library, no script, words that wrap on a phone, the page's own colours."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-WIDTH = 720
-LABEL = 250
-ROW = 34
 
-
-def bars(rows: Sequence[tuple[str, float, float]], words: str, digits: int = 2) -> str:
-    """Horizontal bars, each with its number at the end.
+def bars(rows: Sequence[tuple[str, float]], words: str, digits: int = 2) -> str:
+    """Horizontal bars on one scale, each with its number: from zero to the right, and to the left below zero.
 
     Args:
-        rows: Name, length in [0, 1], and the number to print.
-        words: What the picture shows, for those who cannot see it.
+        rows: Name and value.
+        words: What the bars show, for those who cannot see them.
         digits: Decimals of the numbers.
     """
-    parts = []
-    for index, (name, share, value) in enumerate(rows):
-        top = 6 + ROW * index
-        length = max(0.0, min(1.0, share)) * (WIDTH - LABEL - 60)
-        shown = name if len(name) <= 36 else f"{name[:35]}…"
-        parts.append(
-            f'<text x="{LABEL - 12}" y="{top + 17}" text-anchor="end"><title>{escape(name)}</title>'
-            f"{escape(shown)}</text>"
-            f'<rect class="area" x="{LABEL}" y="{top}" rx="4" height="24" width="{max(length, 1.5):.1f}"/>'
-            f'<text class="soft" x="{LABEL + length + 8:.1f}" y="{top + 17}">{value:.{digits}f}</text>'
-        )
-    height = ROW * len(rows) + 8
-    return (
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(words)}">'
-        f"{''.join(parts)}</svg>"
+    values = [value for _, value in rows]
+    low, high = min(0.0, *values), max(0.0, *values)
+    share = 100 / ((high - low) or 1.0)
+    zero = -low * share
+    drawn = "".join(
+        f'<li><span>{escape(name)}</span><span class="track">'
+        f'<i style="left:{min(zero, zero + value * share):.1f}%;width:{abs(value) * share:.1f}%"></i>'
+        f'<b style="left:{zero:.1f}%"></b></span><span class="value">{value:.{digits}f}</span></li>'
+        for name, value in rows
     )
+    return f'<ul class="bars" aria-label="{escape(words)}">{drawn}</ul>'

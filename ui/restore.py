@@ -11,6 +11,7 @@ from images import is_picture_name
 from restorers import registry
 from restorers.card import TASKS, RestorerCard
 from ui import html, text
+from ui.advice import refused
 from ui.engine import EXAMPLES, Engine
 from ui.upload import picture_drop
 
@@ -70,8 +71,7 @@ def build(engine: Engine) -> gr.Dropdown:
         try:
             result = engine.restore_upload(path, (engine.refined(name) if refined else None) or name, request)
         except HubError as error:
-            gr.Warning(str(error))
-            return {message: gr.HTML(html.alert(str(error)), visible=True)}
+            return {message: gr.HTML(refused(error), visible=True)}
         return {
             message: gr.HTML(visible=False),
             nothing: gr.HTML(visible=False),
@@ -91,10 +91,14 @@ def build(engine: Engine) -> gr.Dropdown:
     inputs = [picture, method, refine]
     task.input(lambda chosen: gr.Dropdown(**engine.method_choices(chosen)), task, method, api_visibility="private")
     method.change(describe, method, [about, refine], api_visibility="private")
-    start.click(restore, inputs, outputs, concurrency_id="compute", concurrency_limit=1, api_visibility="private")
-    examples.select(choose_example, None, [picture, task, method], api_visibility="private").then(
+    asked = start.click(
         restore, inputs, outputs, concurrency_id="compute", concurrency_limit=1, api_visibility="private"
     )
+    tried = examples.select(choose_example, None, [picture, task, method], api_visibility="private").then(
+        restore, inputs, outputs, concurrency_id="compute", concurrency_limit=1, api_visibility="private"
+    )
+    for answered in (asked, tried):
+        answered.then(None, js=html.show_script("#restore-slider"), api_visibility="private")
     return method
 
 

@@ -15,6 +15,7 @@ from eval.cases import worst_cases
 from eval.column import show
 from eval.metrics import registry as metrics
 from ui import board, cases, html, text
+from ui.advice import in_browser, refused
 from ui.engine import Engine
 from ui.jobs import JobState
 
@@ -43,17 +44,19 @@ class View:
 def progress(state: JobState) -> str:
     """How far a job is, as HTML."""
     share = state.done / state.total if state.total else 0.0
-    words = [f"<b>{WORDS[state.status]}</b>"]
+    parts = [f"<b>{WORDS[state.status]}</b>"]
     if state.total:
-        words.append(f"{state.done} of {state.total}")
+        parts.append(f"{state.done} of {state.total}")
     if state.status == "running" and state.eta_seconds is not None and state.done:
-        words.append(f"about {html.duration(state.eta_seconds)} left")
-    line = " · ".join(words)
+        parts.append(f"about {html.duration(state.eta_seconds)} left")
+    line = " · ".join(parts)
     small = f'<p class="note">{escape(state.message)}</p>' if state.message and state.status != "failed" else ""
     if state.status == "failed":
-        small = html.alert(state.message)
+        small = html.alert(in_browser(state.message))
     bar = "" if state.ended else f'<div class="bar"><i style="width:{100 * share:.1f}%"></i></div>'
-    shared = html.note(escape(text.EVALUATE_BOARD.format(name=state.board))) if state.board else ""
+    words = [text.EVALUATE_BOARD.format(name=state.board)] if state.board else []
+    words += [text.EVALUATE_RENAMED.format(names=state.renamed)] if state.renamed else []
+    shared = html.note(escape(" ".join(words)))
     hint = "" if state.ended else html.note(escape(text.EVALUATE_REATTACH))
     return f'<div class="job" data-status="{state.status}">{line}{bar}{small}{shared}{hint}</div>'
 
@@ -98,6 +101,7 @@ def build(engine: Engine, job: gr.Textbox) -> View:
                     type="filepath",
                     interactive=False,
                     buttons=["fullscreen", "download"],
+                    min_width=240,
                     elem_id=f"case-{side.lower()}",
                 )
                 for side in ("Input", "Output", "Reference")
@@ -129,7 +133,7 @@ def build(engine: Engine, job: gr.Textbox) -> View:
                 return [(*now, 0.0), html.empty(text.EVALUATE_TABLE_EMPTY), "", gr.Column(visible=False), *nothing[4:]]
             ranking = engine.jobs.ranking(current, timings=True)
         except HubError as error:
-            return [(current, -1, False, time.time()), html.alert(str(error)), "", *nothing[3:]]
+            return [(current, -1, False, time.time()), html.alert(in_browser(error)), "", *nothing[3:]]
         seen_now = (*now, time.time())
         tables = [seen_now, board.table(ranking), board.failures(ranking)]
         if not state.ended:
@@ -155,7 +159,7 @@ def build(engine: Engine, job: gr.Textbox) -> View:
             rows = worst_cases(engine.jobs.frame(current), by, name)
             thumbnails = cases.thumbnails(engine, current, list(rows["image"]), request)
         except HubError as error:
-            return [], [], html.note(escape(str(error))), gr.Row(visible=False), spread_svg, gr.skip(), gr.skip()
+            return [], [], html.note(escape(in_browser(error))), gr.Row(visible=False), spread_svg, gr.skip(), gr.skip()
         decimals = metrics.spec(by).decimals
         captions = [
             f"{image} · {show(value, decimals)}" for image, value in zip(rows["image"], rows["value"], strict=True)
@@ -175,8 +179,7 @@ def build(engine: Engine, job: gr.Textbox) -> View:
         try:
             pictures = cases.pictures(engine, current, image, name, request)
         except HubError as error:
-            gr.Warning(str(error))
-            return html.alert(str(error)), gr.Row(visible=False), None, None, None
+            return refused(error), gr.Row(visible=False), None, None, None
         words = _case_words(engine.jobs.frame(current), image, name)
         found = [pictures.get(side) for side in shown]
         return (
@@ -194,7 +197,7 @@ def build(engine: Engine, job: gr.Textbox) -> View:
         [case, trio, *shown.values()],
         concurrency_id="compute",
         api_visibility="private",
-    )
+    ).then(None, js=html.show_script("#worst-case"), api_visibility="private")
     return View(refresh, outputs, seen)
 
 
@@ -207,6 +210,6 @@ def _case_words(frame: Any, image: str, method: str) -> str:
         words = []
         for name in dict.fromkeys([method, "input"]):
             for value, error in rows[(rows["metric"] == metric) & (rows["method"] == name)][["value", "error"]].values:
-                words.append(f"{show(value, spec.decimals) if error is None else error} ({name})")
+                words.append(f"{show(value, spec.decimals) if error is None else in_browser(error)} ({name})")
         facts.append((f"{spec.title} {spec.arrow}", ", ".join(words)))
     return html.facts(facts)

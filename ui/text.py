@@ -31,7 +31,11 @@ EVALUATE_KEEP = (
     "Uploaded pictures are deleted {hours:g} hours after the job ends. Scores and file names are kept on the "
     "leaderboard of this server if you leave this ticked."
 )
+EVALUATE_SIZES = (
+    "Pictures whose size is not their reference's get no PSNR and no SSIM, unless you choose otherwise under “{label}”."
+)
 EVALUATE_BOARD = "On the leaderboard of this server the set is called “{name}”."
+EVALUATE_RENAMED = "Other results of the same name are on it already, so yours stand beside them: {names}."
 EVALUATE_REATTACH = (
     "This page's address now names the job: reload it, or open it elsewhere, and the job is still there."
 )
@@ -44,7 +48,7 @@ LEADERBOARD_EMPTY = ("Nothing scored yet", "Start with the Evaluate tab; its exa
 
 DIAGNOSE = (
     "Two people score the same pair and get different numbers. Drop the pair: here it is under every protocol, with "
-    "what explains the difference."
+    "what explains the difference. Without a reference there is NIQE alone."
 )
 DIAGNOSE_EMPTY = ("No pair yet", "Drop a result and its reference, or use the example pair.")
 
@@ -55,6 +59,10 @@ HAZE = (
 HAZE_COMPARE = (
     "Upload labelled pictures and see which words separate them best. AUROC is the chance that a hazy picture scores "
     "above a clear one; 0.5 is guessing."
+)
+HAZE_BARS = (
+    "How near the picture is to each description: the cosine of their features. Bars start at the line of zero and "
+    "point left where it is negative; the nearer description is the one further to the right."
 )
 HAZE_EMPTY = ("No picture yet", "Drop one or several pictures, or click an example.")
 

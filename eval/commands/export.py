@@ -48,7 +48,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--timings", action="store_true", help="show the restoring times and memory that rows of a "
                         "store carry")  # fmt: skip
-    parser.add_argument("--heading", default="Leaderboard", help="title of the HTML page")
+    parser.add_argument("--heading", help="title of the HTML page and the Markdown table (default: the set and the "
+                        "protocol)")  # fmt: skip
     parser.add_argument("--method", metavar="NAME", help="for model-index and eval-results: which method")
     parser.add_argument("--hub-dataset", metavar="ID", help="for model-index and eval-results: the set's Hub id")
     parser.add_argument("--source-url", metavar="URL", help="for model-index and eval-results: where the board stands")

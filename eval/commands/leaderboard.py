@@ -86,10 +86,11 @@ def board_text(board: Leaderboard) -> str:
     """The table for a terminal; methods with a common letter cannot be told apart."""
     from eval import console
     from eval.exports import printed
+    from eval.exports.reasons import reasons
     from eval.leaderboard import COSTS
 
-    heads = ["method", *(printed.title(board, metric) for metric in board.metrics), "average rank", "failures"]
-    heads += [COSTS[name] for name in printed.cost_columns(board)]
+    heads = ["method", *(printed.title(board, metric) for metric in board.metrics), "average rank"]
+    heads += [printed.FAILED.lower(), *(COSTS[name] for name in printed.cost_columns(board))]
     body = [
         [
             f"{line.rank}. {line.method}",
@@ -100,4 +101,5 @@ def board_text(board: Leaderboard) -> str:
         ]
         for line in printed.lines(board)
     ]
-    return "\n".join([console.columns(heads, body), "", *printed.sentences(board)])
+    why = reasons(board.failures, lambda metric: printed.failure_line(board, metric))
+    return "\n".join([console.columns(heads, body), "", *printed.sentences(board), *why])

@@ -129,10 +129,12 @@ def summarise(plan: Plan, store: Store) -> dict[str, Any]:
     }
 
 
-def summary_text(record: dict[str, Any], most: int = 10) -> str:
+def summary_text(record: dict[str, Any]) -> str:
     """The summary for people."""
     from eval.console import columns
+    from eval.exports.reasons import reasons
     from eval.metrics.registry import spec
+    from eval.selection import Failure
 
     body = []
     for name, facts in record["metrics"].items():
@@ -145,10 +147,8 @@ def summary_text(record: dict[str, Any], most: int = 10) -> str:
         numbers = [show(facts[key]) for key in ("mean", "median", "std")]
         body.append([title, str(facts["images"]), str(facts["failed"]), *numbers])
     lines = [columns(["metric", "images", "failed", "mean", "median", "std"], body), "", record["protocol_sentence"]]
-    failures = record["failures"]
-    lines += [f"failed: {item['error']}" for item in failures[:most]]
-    if len(failures) > most:
-        lines.append(f"… and {len(failures) - most} more errors, each in its row.")
+    failures = [Failure(method=record["method"], **item) for item in record["failures"]]
+    lines += reasons(failures, lambda metric: spec(metric).title)
     lines.append(f"Rows: {record['output']}")
     return "\n".join(lines)
 

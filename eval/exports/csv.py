@@ -12,7 +12,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_csv(board: Leaderboard) -> str:
-    """The raw table, then the protocol's name and hash on every row, so that no row can lose them.
+    """The raw table, then the set and the protocol's name and hash on every row, so that no row can lose them.
 
     Numbers are written so that reading them back gives the same float; infinite is `inf`, missing is empty. A name that
     a spreadsheet would run as a formula gets a leading apostrophe.
@@ -20,6 +20,7 @@ def to_csv(board: Leaderboard) -> str:
     import pandas
 
     table = board.table.copy()
+    table["dataset"] = ", ".join(board.datasets)
     table["protocol"] = board.protocol_name
     table["protocol_hash"] = board.protocol_hash
     table["rank"] = table["rank"].astype("Int64")

@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from eval.exports.csv import to_csv
 from eval.exports.printed import (
+    FAILED,
     Cell,
     Line,
     cost_columns,
+    failed_images,
     failure_line,
+    headline,
     images,
     lines,
     plain,
     sentences,
+    set_name,
     shortened,
     title,
 )
@@ -35,8 +39,9 @@ if TYPE_CHECKING:
 _MOST_FAILURES = 500
 
 
-def to_html(board: Leaderboard, *, heading: str = "Leaderboard") -> str:
-    """The whole page as text."""
+def to_html(board: Leaderboard, *, heading: str | None = None) -> str:
+    """The whole page as text; its title names set and protocol unless `heading` is another."""
+    heading = heading or headline(board)
     here = Path(__file__)
     script = here.with_name("page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -59,7 +64,9 @@ def to_html(board: Leaderboard, *, heading: str = "Leaderboard") -> str:
 
 def _header(board: Leaderboard, heading: str) -> str:
     table = base64.b64encode(to_csv(board).encode()).decode()
+    name = set_name(board)
     chips = [
+        *([f"set <b>{_text(name)}</b>"] if name else []),
         f"<b>{_text(board.protocol_name or 'unnamed protocol')}</b> <code>{_text(board.protocol_hash)}</code>",
         f"{len(board.methods)} method{'s' if len(board.methods) != 1 else ''}",
         _text(images(board)),
@@ -84,7 +91,7 @@ def _ranking(board: Leaderboard) -> str:
             for m in board.metrics
         ),
         _head("Avg. rank", "number"),
-        _head("Failures", "number"),
+        _head(FAILED, "number"),
         *(_head(cost, "text" if name == "device" else "number") for name, cost in costs),
     ]
     scales = {m: _scale(board, m) for m in board.metrics}
@@ -217,7 +224,7 @@ def _failures(board: Leaderboard) -> str:
     rest = len(board.failures) - len(shown)
     more = f"<p class=sub>{rest} more are in report.json.</p>" if rest else ""
     return (
-        f"<section><h2>What could not be scored <span class=warn>({len(board.failures)})</span></h2>"
+        f"<section><h2>What could not be scored <span class=warn>({failed_images(board)})</span></h2>"
         "<div class=scroll><table class=list><thead><tr><th>Image</th><th>Method</th><th>Score</th>"
         f"<th>Why there is none</th></tr></thead><tbody>{rows}</tbody></table></div>{more}</section>"
     )

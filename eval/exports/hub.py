@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from errors import UnknownNameError
-from eval.exports.printed import plain
+from eval.exports.printed import plain, set_name
 
 if TYPE_CHECKING:
     from eval.leaderboard import Leaderboard
@@ -32,7 +32,7 @@ def to_model_index(
         board: The leaderboard.
         method: Which of its methods.
         dataset: Hub id (or plain name) of the set that was scored.
-        dataset_name: Pretty name; the id where None.
+        dataset_name: Pretty name; the name under which the set was scored, or else the id, where None.
         split: Split that was scored.
         revision: Git revision of the set.
         model_name: Name in the card; the method's where None.
@@ -49,7 +49,7 @@ def to_model_index(
         EvalResult(
             task_type=task,
             dataset_type=dataset,
-            dataset_name=dataset_name or dataset,
+            dataset_name=plain(dataset_name or set_name(board) or dataset),
             dataset_split=split,
             dataset_revision=revision,
             metric_type=metric,
@@ -73,7 +73,7 @@ def to_eval_results(
     source_url: str | None = None,
     date: str | None = None,
 ) -> str:
-    """The text of one `.eval_results/<name>.yaml`: one entry a metric, the protocol and the interval in its notes.
+    """The text of one `.eval_results/<name>.yaml`: one entry a metric; set, protocol and interval in its notes.
 
     Args:
         board: The leaderboard.
@@ -135,4 +135,5 @@ def _notes(board: Leaderboard, method: str, metric: str) -> str:
     )
     variant = f", {arguments['variant']}" if "variant" in arguments else ""
     images = arguments["images"]
-    return f"protocol {board.protocol_name} ({board.protocol_hash}){variant}, mean of {images} images{interval}"
+    name = f"set {plain(set_name(board))}, " if set_name(board) else ""
+    return f"{name}protocol {board.protocol_name} ({board.protocol_hash}){variant}, mean of {images} images{interval}"

@@ -1,4 +1,4 @@
-r"""A leaderboard as a LaTeX table for a paper: booktabs, the protocol in the caption, best bold, second underlined.
+r"""A leaderboard as a LaTeX table for a paper: booktabs, set and protocol in the caption, best bold, second underlined.
 
 The file is one `table` environment to `\input`; it needs `\usepackage{booktabs}` and nothing else, and compiles with
 pdfLaTeX, XeLaTeX and LuaLaTeX whatever characters the names hold: what ASCII cannot carry becomes a macro or U+XXXX.
@@ -6,10 +6,11 @@ pdfLaTeX, XeLaTeX and LuaLaTeX whatever characters the names hold: what ASCII ca
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from eval.exports.printed import Cell, cost_columns, lines, plain, sentences
+from eval.exports.printed import Cell, cost_columns, lines, plain, sentences, set_name
 from eval.leaderboard import COSTS
 
 if TYPE_CHECKING:
@@ -69,8 +70,14 @@ _ACCENTS = {0x300: "`", 0x301: "'", 0x302: "^", 0x303: "~", 0x304: "=", 0x306: "
 _ACCENTS |= {0x30A: "r", 0x30B: "H", 0x30C: "v", 0x327: "c", 0x323: "d"}
 
 
-def to_latex(board: Leaderboard, *, intervals: bool = True, label: str = "tab:leaderboard") -> str:
-    """One `table` environment; `intervals` adds a small second line a method with the confidence intervals."""
+def to_latex(board: Leaderboard, *, intervals: bool = True, label: str | None = None) -> str:
+    """One `table` environment.
+
+    Args:
+        board: The leaderboard.
+        intervals: Add a small second line a method with the confidence intervals.
+        label: Its label; made of the names of set and protocol where None, so that two tables of a paper differ.
+    """
     costs = [COSTS[name] for name in cost_columns(board)]
     arrows = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
     specs = [board.specs[metric] for metric in board.metrics]
@@ -83,7 +90,7 @@ def to_latex(board: Leaderboard, *, intervals: bool = True, label: str = "tab:le
         r"\footnotesize",
         r"\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{escape(first)} Best in bold, second best underlined.}}",
-        rf"\label{{{label}}}",
+        rf"\label{{{label or label_of(board)}}}",
         r"\medskip",
         rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
         r"\toprule",
@@ -102,9 +109,20 @@ def to_latex(board: Leaderboard, *, intervals: bool = True, label: str = "tab:le
     return "\n".join(out) + "\n"
 
 
+def label_of(board: Leaderboard) -> str:
+    """`tab:SET-PROTOCOL` in ASCII letters, digits and hyphens; `tab:leaderboard-PROTOCOL` for a set without a name."""
+    return "-".join(filter(None, (f"tab:{_slug(set_name(board)) or 'leaderboard'}", _slug(board.protocol_name))))
+
+
 def escape(text: str) -> str:
     """Text as LaTeX prints it, in ASCII: no character can end a group, start a command or break the engine."""
     return "".join(map(_character, unicodedata.normalize("NFC", plain(text)))).replace("--", "-{}-")
+
+
+def _slug(text: str) -> str:
+    """Accents go, other characters that ASCII lacks become their code points, so that no two alphabets collide."""
+    base = (c for c in unicodedata.normalize("NFKD", plain(text)) if not unicodedata.combining(c))
+    return re.sub(r"[^A-Za-z0-9]+", "-", "".join(c if c.isascii() else f"u{ord(c):04x}" for c in base)).strip("-")
 
 
 def _character(character: str) -> str:

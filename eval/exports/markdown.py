@@ -6,20 +6,21 @@ import html
 import re
 from typing import TYPE_CHECKING
 
-from eval.exports.printed import Cell, cost_columns, failure_line, lines, plain, sentences, title
+from eval.exports.printed import FAILED, Cell, cost_columns, failure_line, headline, lines, plain, sentences, title
 from eval.leaderboard import COSTS
 
 if TYPE_CHECKING:
     from eval.leaderboard import Leaderboard
 
 
-def to_markdown(board: Leaderboard, *, intervals: bool = True) -> str:
-    """The table, the sentences that belong to it, and the failures.
+def to_markdown(board: Leaderboard, *, intervals: bool = True, heading: str | None = None) -> str:
+    """The title, the table, the sentences that belong to it, and the failures.
 
-    Letters stand behind the number as superscripts; `intervals` adds the confidence interval behind each mean.
+    Letters stand behind the number as superscripts; `intervals` adds the confidence interval behind each mean. The
+    title names set and protocol unless `heading` is another.
     """
     costs = [COSTS[name] for name in cost_columns(board)]
-    heads = ["#", "Method", *(title(board, m) for m in board.metrics), "Average rank", "Failures", *costs]
+    heads = ["#", "Method", *(title(board, m) for m in board.metrics), "Average rank", FAILED, *costs]
     body = [
         [
             line.rank,
@@ -31,7 +32,8 @@ def to_markdown(board: Leaderboard, *, intervals: bool = True) -> str:
         ]
         for line in lines(board)
     ]
-    parts = [_table(["#", *map(escape, heads[1:])], body, "rl" + "r" * (len(heads) - 2)), ""]
+    parts = [f"**{escape(heading or headline(board))}**", ""]
+    parts += [_table(["#", *map(escape, heads[1:])], body, "rl" + "r" * (len(heads) - 2)), ""]
     parts += [f"- {escape(sentence)}" for sentence in sentences(board)]
     if board.failures:
         rows = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,10 @@ if TYPE_CHECKING:
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 LIMITS = {"seconds_per_mpix": 3, "gmacs": 4, "peak_mib": 3}  # significant digits
+FAILED = "Failed images"
+"""Heading of the column that counts, per method, the images that lack a score."""
+
+_MOST_SETS = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,21 @@ class Line:
     average_rank: str
     failures: int
     costs: tuple[str, ...]
+
+
+def set_name(board: Leaderboard) -> str:
+    """The set that was scored, or the sets that were pooled; "" where a single one has no name."""
+    if board.datasets == ("",):
+        return ""
+    names = [name or "unnamed" for name in board.datasets]
+    rest = len(names) - _MOST_SETS
+    return ", ".join(names[:_MOST_SETS]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def headline(board: Leaderboard) -> str:
+    """What the table is of: the set and the protocol."""
+    name = set_name(board)
+    return f"Leaderboard{f' of {name}' if name else ''} ({board.protocol_name or 'unnamed protocol'})"
 
 
 def lines(board: Leaderboard) -> list[Line]:
@@ -87,8 +105,10 @@ def show_cost(name: str, value: Any) -> str:
 
 
 def sentences(board: Leaderboard) -> list[str]:
-    """What must be read with the table: how the numbers were made, what the letters mean, what is missing."""
-    found = [f"Protocol {board.protocol}"]
+    """What must be read with the table: what was scored and how, what the letters mean, what is missing."""
+    name = set_name(board)
+    known = f"Set{'s' if len(board.datasets) > 1 else ''} {name}. " if name else ""
+    found = [f"{known}Protocol {board.protocol}"]
     variants = [f"{board.specs[m].title}: {name}" for m, name in board.variants.items() if name]
     if variants:
         found.append(f"Implementations: {', '.join(variants)}.")
@@ -109,8 +129,8 @@ def sentences(board: Leaderboard) -> list[str]:
         found.append(f"Costs were measured on: {_devices(board)[0]}.")
     found.extend(board.notes)
     if board.failures:
-        counts = Counter(failure.method for failure in board.failures)
-        found.append(f"Failures: {', '.join(f'{name} {count}' for name, count in sorted(counts.items()))}.")
+        counts = sorted((line.method, line.failures) for line in lines(board) if line.failures)
+        found.append(f"{FAILED}: {', '.join(f'{method} {count}' for method, count in counts)}.")
     return found
 
 
@@ -120,6 +140,12 @@ def images(board: Leaderboard) -> str:
     if len(set(counts.values())) == 1:
         return f"{_span(next(iter(counts.values())))} images"
     return ", ".join(f"{board.specs[m].title}: {_span(n)} images" for m, n in counts.items())
+
+
+def failed_images(board: Leaderboard) -> str:
+    """How many images lack a score of at least one method."""
+    count = len({failure.image for failure in board.failures})
+    return f"{count} image{'s' if count != 1 else ''}"
 
 
 def failure_line(board: Leaderboard, metric: str) -> str:

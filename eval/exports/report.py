@@ -21,6 +21,7 @@ _PACKAGES = ("numpy", "scipy", "pandas")
 def to_report(board: Leaderboard) -> str:
     """The whole leaderboard as JSON. Infinite is the string "Infinity", missing is null; no clock is read."""
     report = {
+        "datasets": list(board.datasets),
         "protocol": {
             "name": board.protocol_name,
             "hash": board.protocol_hash,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 SUMMARY = "restore pictures"
 DESCRIPTION = """Restore pictures with one method and write them as PNG under the same name.
 
-A picture that cannot be read is reported, and the others are restored all the same (exit status 1 at the end)."""
+A picture that cannot be restored is reported by its name, and the others are restored all the same (exit status 1 at
+the end)."""
 EXAMPLES = """examples:
   python -m restorers run --model dark_channel hazy.jpg --output restored
   python -m restorers run --model ORG/NAME folder/ more.png --output restored --dtype bf16 --json"""
@@ -109,8 +110,7 @@ def _restore_all(restorer: object, paths: Sequence[Path], output: Path, argument
 
     failed = 0
     for number, path in enumerate(paths, 1):
-        if sys.stderr.isatty():
-            print(f"\r{number}/{len(paths)} {path.name}\x1b[K", end="", file=sys.stderr, flush=True)
+        _watch(f"{number}/{len(paths)} {path.name}")
         try:
             record = restore_file(
                 path, output, restorer, dtype=arguments.dtype, tile=arguments.tile, overlap=arguments.overlap
@@ -119,17 +119,23 @@ def _restore_all(restorer: object, paths: Sequence[Path], output: Path, argument
             raise
         except HubError as error:
             failed += 1
+            _watch("")
             print(f"error: {error}", file=sys.stderr)
             if arguments.json:
                 print(json.dumps({"input": str(path), "error": str(error)}), flush=True)
             continue
+        _watch("")
         if arguments.json:
             print(json.dumps(asdict(record)), flush=True)
         else:
             notes = f"  ({'; '.join(record.notes)})" if record.notes else ""
             print(f"{record.output}  {record.width}x{record.height}  {record.seconds:.2f} s{notes}", flush=True)
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr)
     if failed and len(paths) > 1:
         print(f"error: {failed} of {len(paths)} pictures could not be restored.", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _watch(line: str) -> None:
+    """Show what is being worked on, in place of what was, to somebody who watches."""
+    if sys.stderr.isatty():
+        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)

@@ -60,7 +60,7 @@ def test_one_bad_picture_is_one_row_and_strict_says_so(folders, tmp_path, capsys
     assert score(folders, tmp_path / "rows.csv") == 0
     bad = [row for row in table(tmp_path / "rows.csv") if row["error"]]
     assert len(bad) == 1 and bad[0]["image"] == "0002" and bad[0]["value"] == ""
-    assert "failed: 0002.png is damaged or cut off" in capsys.readouterr().out
+    assert "1 image has no score with input: 0002.png is damaged or cut off" in capsys.readouterr().out
     assert score(folders, tmp_path / "again.csv", "--strict") == 1
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "rows.csv").read_bytes()
 
@@ -126,11 +126,13 @@ def test_mistakes_get_one_sentence_and_a_status(words, status, sentence, tmp_pat
 
 
 def test_unusable_arguments_end_with_two_and_one_line(capsys):
-    for words in (["score"], ["nonsense"], [], ["score", "--workers", "many", "--input", "x", "--output", "y"]):
+    given = ["score", "--input", "x", "--output", "y"]
+    for words in (["score"], ["nonsense"], [], [*given, "--workers", "many"], [*given, "--frsh"], [*given, "stray"]):
         with pytest.raises(SystemExit) as ended:
             main(words)
         assert ended.value.code == 2
-        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert line.endswith(f"see python -m eval{' score' if 'score' in words else ''} --help")
 
 
 def test_debug_shows_where_it_happened(tmp_path, capsys):
@@ -221,7 +223,9 @@ def test_leaderboard_of_a_restorer_and_its_failures(tmp_path, capsys):
     words = ["leaderboard", "--input", str(hazy), "--reference", str(clear), "--metrics", "psnr", "--device", "cpu"]
     words += ["--methods", "input", "--methods", "DCP=dark_channel", "--output", str(tmp_path / "board")]
     assert main([*words, "--strict"]) == 1
-    assert "DCP" in capsys.readouterr().out
+    out, _ = capsys.readouterr()
+    assert "failed images" in out and "Failed images: DCP 1, input 1." in out
+    assert out.splitlines()[-1].startswith("1 image has no score with DCP and input: 0003.png is not a picture")
     from eval.rowfiles import read_rows
 
     rows = list(read_rows(tmp_path / "board" / "rows.parquet"))
@@ -237,6 +241,14 @@ def test_sets_of_one_name_apart(folders, tmp_path):
     assert score((other, folders[1]), tmp_path / "b.csv", "--dataset", "B") == 0
     assert main(["merge", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--output", str(tmp_path / "ab.csv")]) == 0
     assert len(table(tmp_path / "ab.csv")) == 12
+
+
+def test_the_board_says_the_set_it_was_given(folders, tmp_path, capsys):
+    words = ["leaderboard", "--input", str(folders[0]), "--reference", str(folders[1]), "--metrics", "psnr"]
+    words += ["--methods", "input", "--dataset", "My rooms", "--output", str(tmp_path / "board")]
+    assert main(words) == 0
+    assert "Set My rooms. Protocol dehaze-rgb (" in capsys.readouterr().out
+    assert r"\label{tab:My-rooms-dehaze-rgb}" in (tmp_path / "board" / "leaderboard.tex").read_text()
 
 
 def test_timings_stand_on_the_board_when_asked_for(folders, tmp_path, capsys):

@@ -84,7 +84,7 @@ def test_markdown_marks_best_and_second_and_carries_the_protocol(board):
     second = next(name for name in board.methods if board.marks.get((name, "niqe")) == "second")
     assert f"<u>{show_of(board, second, 'niqe')}</u>" in text
     assert f"Protocol dehaze-rgb ({HASH})" in text and "PSNR ↑" in text and "NIQE ↓" in text
-    assert "The file is cut off." in text and "[" not in to_markdown(board, intervals=False).splitlines()[2]
+    assert "The file is cut off." in text and "[" not in to_markdown(board, intervals=False).splitlines()[4]
 
 
 def show_of(board, method, metric):
@@ -278,6 +278,67 @@ def test_write_all_is_whole_and_the_same_bytes_from_shuffled_rows(tmp_path):
     for path in paths:
         assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes(), path.name
     assert len(list(read_rows(tmp_path / "one" / "rows.parquet"))) == len(rows)
+
+
+NAME = "SOTS <outdoor> 50%_室"
+
+
+@pytest.fixture(scope="module")
+def named():
+    return build(realistic(12).assign(dataset=NAME))
+
+
+def test_every_form_says_which_set_and_which_protocol(named):
+    title = f"Leaderboard of {NAME} (dehaze-rgb)"
+    records = list(csv.DictReader(io.StringIO(to_csv(named))))
+    assert {record["dataset"] for record in records} == {NAME}
+    assert to_markdown(named).splitlines()[0] == f"**{markdown.escape(title)}**"
+    assert latex.escape(f"Set {NAME}. Protocol dehaze-rgb ({HASH})") in to_latex(named).split(r"\caption{")[1]
+    page = to_html(named)
+    assert f"<title>{html.escape(title)}</title>" in page and f"set <b>{html.escape(NAME)}</b>" in page
+    assert NAME in html.unescape(" ".join(Page(to_html(named, heading="Ours")).texts))
+    assert json.loads(to_report(named))["datasets"] == [NAME]
+    index = yaml.safe_load(to_model_index(named, "net-a", dataset="org/sots"))["model-index"][0]["results"]
+    assert {result["dataset"]["name"] for result in index} == {NAME}
+    entries = yaml.safe_load(to_eval_results(named, "net-a", dataset="org/sots"))
+    assert all(entry["notes"].startswith(f"set {NAME}, protocol dehaze-rgb") for entry in entries)
+
+
+def test_rows_in_a_file_keep_the_name_of_their_set(named, tmp_path):
+    write_all(named, realistic(12).assign(dataset=NAME), tmp_path, formats=["parquet"])
+    assert {row.dataset for row in read_rows(tmp_path / "rows.parquet")} == {NAME}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "label"),
+    [
+        ("", "tab:leaderboard-dehaze-rgb"),
+        ("SOTS outdoor", "tab:SOTS-outdoor-dehaze-rgb"),
+        ("hazy (2)", "tab:hazy-2-dehaze-rgb"),
+        ("Ünï_1}", "tab:Uni-1-dehaze-rgb"),
+        ("室内", "tab:u5ba4u5185-dehaze-rgb"),
+        ("***", "tab:leaderboard-dehaze-rgb"),
+    ],
+)
+def test_tables_of_two_sets_have_two_labels(dataset, label):
+    assert rf"\label{{{label}}}" in to_latex(build(frame({"a": [1.0, 2.0]}, dataset=dataset)))
+
+
+def test_pooled_sets_are_named_and_many_are_counted():
+    rows = pandas.concat([frame({"a": [1.0]}, dataset=name) for name in ("", "B", "C", "D", "E")])
+    assert "Sets unnamed, B, C and 2 more. Protocol" in to_latex(build(rows))
+    assert to_markdown(build(rows[rows["dataset"] > "C"])).startswith("**Leaderboard of D, E (dehaze-rgb)**")
+
+
+def test_failures_are_images_everywhere():
+    """Two metrics that fail on one image are one failed image, in the column and in the sentences."""
+    scores = {"a": [20.0, "It is flat."], "b": [21.0, 22.0]}
+    board = build(pandas.concat([frame(scores), frame(scores, "ssim")]))
+    assert len(board.failures) == 2 and board.raw("a", "failures") == 1
+    for text in (to_markdown(board), to_html(board), to_latex(board)):
+        assert "Failed images: a 1." in text
+    assert "| Failed images |" in to_markdown(board) and ">Failed images</button>" in to_html(board)
+    assert "(1 image)" in to_html(board)
 
 
 def test_write_all_refuses_unknown_formats_before_it_writes(tmp_path):

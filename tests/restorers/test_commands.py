@@ -14,6 +14,7 @@ from images import read_picture, write_picture
 from restorers import networks, registry, verify
 from restorers.__main__ import main
 from restorers.card import RestorerCard
+from restorers.classical.lime import Lime
 from tests.restorers import tiny
 from tests.restorers.test_pipeline import picture
 
@@ -89,6 +90,50 @@ def test_a_bad_picture_costs_one_picture(capsys, pictures, tmp_path):
     assert err.splitlines()[-1] == "error: 1 of 4 pictures could not be restored."
 
 
+def test_every_error_names_the_picture(capsys, pictures, tmp_path, monkeypatch):
+    """Also what the method says, and what a model raises in its own way; the other pictures are restored."""
+
+    def fall(self, x):
+        if x.shape[-1] == 31:
+            raise IndexError("index 7 is out of range")
+        if x.shape[-1] == 33:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x
+
+    monkeypatch.setattr(Lime, "enhance", fall)
+    for name, width in (("small", 8), ("odd", 31), ("large", 33)):
+        write_picture(pictures / f"{name}.png", picture(24, width).pixels)
+    status, out, err = run(capsys, "run", "--model", "lime", pictures, "--output", tmp_path / "out", "--json")
+    records = [json.loads(line) for line in out.splitlines()]
+    assert status == 1 and len(list((tmp_path / "out").iterdir())) == 3
+    reasons = {Path(record["input"]).stem: record["error"] for record in records if "error" in record}
+    assert reasons["small"].startswith("small.png: A picture of 8x24 is too small")
+    assert reasons["odd"] == "LIME failed on odd.png: IndexError index 7 is out of range."
+    assert reasons["large"].startswith("large.png: LIME ran out of memory on 33x24")
+    assert err.splitlines()[:-1] == [f"error: {reasons[name]}" for name in sorted(reasons)]
+
+
+def test_errors_stand_on_a_line_of_their_own_where_somebody_watches(capsys, pictures, tmp_path, monkeypatch):
+    (pictures / "p2.png").write_bytes(b"text")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    _, _, err = run(capsys, "run", "--model", "bicubic_x2", pictures, "--output", tmp_path / "out")
+    assert "\r\x1b[Kerror: p2.png is not a picture" in err and "\r1/3 p1.png\x1b[K\r\x1b[K\r2/3" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [
+        (("run", "--model", "lime", "x.png", "--output", "y", "--overwirte"), "python -m restorers run"),
+        (("list", "stray"), "python -m restorers list"),
+        (("run", "x.png"), "python -m restorers run"),
+        (("rum",), "python -m restorers"),
+    ],
+)
+def test_wrong_arguments_point_to_the_help_of_their_command(capsys, words, program):
+    status, _, err = run(capsys, *words)
+    assert status == 2 and err.startswith(f"{program}: ") and err.endswith(f"; see {program} --help\n")
+
+
 def test_unusable_arguments_are_status_2(capsys, pictures, tmp_path):
     out = ("--output", tmp_path / "out")
     (tmp_path / "empty").mkdir()
@@ -155,7 +200,7 @@ def test_verify_finds_a_wrong_hash_a_wrong_count_and_a_missing_file(capsys, monk
     monkeypatch.setattr(networks, "_ARCHITECTURES", (*networks._ARCHITECTURES, tiny.ENTRY))
     model = tiny.make()
     save_file(model.state_dict(), tmp_path / "tiny.safetensors")
-    from restorers.checkpoint import sha256_of
+    from hashing import sha256_of
 
     digest = sha256_of(tmp_path / "tiny.safetensors")
     count = sum(p.numel() for p in model.parameters())

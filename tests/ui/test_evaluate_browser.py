@@ -54,7 +54,8 @@ def test_upload_score_open_a_worst_case_and_download(tab, server, pair_zips, tmp
     mine = tmp_path / "mine.csv"
     caught.value.save_as(mine)
     command = [sys.executable, "-m", "eval", "leaderboard", "--input", pair_zips[0], "--reference", pair_zips[1]]
-    command += ["--methods", ",".join(METHODS), "--metrics", "psnr,ssim,niqe", "--output", tmp_path / "cli"]
+    command += ["--methods", ",".join(METHODS), "--metrics", "psnr,ssim,niqe", "--dataset", "ten pairs"]
+    command += ["--output", tmp_path / "cli"]
     subprocess.run(command, check=True, capture_output=True)
     assert mine.read_bytes() == (tmp_path / "cli" / "leaderboard.csv").read_bytes()
 

@@ -54,6 +54,57 @@ def test_another_set_of_the_same_title_gets_a_board_of_its_own(engine: Engine, p
         assert set(build(frame).methods) == {"input", "dark_channel"}
 
 
+def test_other_results_of_the_same_name_replace_nothing(engine: Engine, tmp_path: Path) -> None:
+    """Two visitors, the same pictures and title, a zip of results of the same name, other pictures in it."""
+    inputs = {f"{i}.png": png(noise_picture(i)) for i in range(4)}
+    hazy = zipped(tmp_path / "hazy.zip", inputs)
+    good, bad = (tmp_path / name / "ours.zip" for name in ("one", "two"))
+    for path, t in ((good, 0.8), (bad, 0.4)):
+        path.parent.mkdir()
+        zipped(path, {name: png(hazed(noise_picture(i), t)) for i, name in enumerate(inputs)})
+
+    def shared(*results: Path, wanted: str = "psnr", references: bool = True) -> JobState:
+        job = start_job(
+            engine,
+            [hazy],
+            [hazy] if references else None,
+            ["input"],
+            results_zips=[str(path) for path in results],
+            title="rooms",
+            wanted=[wanted],
+        )
+        state = wait_for(engine, job)
+        assert state.status == "done", state.message
+        assert ("ours-2" in progress(state)) == bool(state.renamed)
+        return state
+
+    assert shared(good).renamed == ""
+    first = engine.store.frame(dataset="rooms", method="ours")
+    assert shared(bad).renamed == "ours as ours-2"
+    assert engine.store.frame(dataset="rooms", method="ours").equals(first)
+    assert shared(good).renamed == "" and shared(bad).renamed == "ours as ours-2"
+    assert len(engine.store.frame(dataset="rooms")) == 3 * 4
+    shared(bad, wanted="niqe", references=False)
+    assert shared(good, bad, wanted="niqe").renamed == ""
+    ranking = build(engine.store.frame(dataset="rooms"))
+    assert set(ranking.methods) == {"input", "ours", "ours-2"}
+    assert ranking.raw("ours", "psnr") > ranking.raw("ours-2", "psnr")
+
+
+def test_a_part_of_the_same_results_is_completed_under_their_name(engine: Engine, tmp_path: Path) -> None:
+    results = {f"{i}.png": png(hazed(noise_picture(i))) for i in range(4)}
+    hazy = zipped(tmp_path / "hazy.zip", {name: png(noise_picture(i)) for i, name in enumerate(results)})
+    part, whole = (tmp_path / name / "ours.zip" for name in ("one", "two"))
+    for path, names in ((part, ["0.png", "1.png"]), (whole, list(results))):
+        path.parent.mkdir()
+        zipped(path, {name: results[name] for name in names})
+    for path in (part, whole):
+        job = start_job(engine, [hazy], [hazy], [], results_zips=[str(path)], title="rooms", wanted=["psnr"])
+        assert wait_for(engine, job).renamed == ""
+    ranking = build(engine.store.frame(dataset="rooms"))
+    assert ranking.methods == ("ours",) and ranking.failures == () and ranking.raw("ours", "images") == 4
+
+
 def test_a_job_that_is_not_shared_has_no_board(engine: Engine, pair_zips) -> None:
     folder = engine.scratch.folder(None)
     draft = (str(folder), *place_sets(folder, [str(pair_zips[0])], None))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from images import read_picture
-from tests.ui.conftest import hazy, noise_picture, png
+from tests.ui.conftest import hazy, noise_picture, png, start_job, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -113,15 +113,59 @@ def test_words_are_compared_on_a_labelled_zip(tab, embedded_clip: str, tmp_path:
     page.locator("#haze-ranking tbody tr").first.wait_for()
 
 
-def test_a_phone_sees_no_sideways_scroll(browser, server) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844})
+TABS = ("Restore", "Haze", "Evaluate", "Leaderboard", "Diagnose", "Models")
+BEYOND_THE_EDGE = """() => [...document.querySelectorAll('main *')].filter(element => {
+  const place = element.getBoundingClientRect();
+  if (!place.width || !place.height || (place.left > -2 && place.right < innerWidth + 2)) return false;
+  for (let around = element.parentElement; around; around = around.parentElement)
+    if (['auto', 'scroll'].includes(getComputedStyle(around).overflowX)) return false;
+  return true;
+}).map(element => element.outerHTML.slice(0, 120))"""
+"""What neither the window shows nor a place that scrolls by itself."""
+
+
+@pytest.fixture
+def phone(browser, server):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
     page = context.new_page()
-    page.goto(server.url)
-    for name in ("Restore", "Evaluate"):
-        page.get_by_role("tab", name=name, exact=True).click()
-        page.wait_for_timeout(300)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 392
+    page.set_default_timeout(60_000)
+    yield page
     context.close()
+
+
+def test_a_phone_sees_every_tab_whole_and_wide(phone, server, pair_zips) -> None:
+    hazy_zip, clear_zip = pair_zips
+    timed = ["dark_channel", "lime"]  # a plot of costs needs two
+    job = start_job(server.engine, [hazy_zip], [clear_zip], timed, wanted=["psnr"], title="two costs")
+    assert wait_for(server.engine, job).status == "done"
+    phone.goto(f"{server.url}?job={job}")
+    phone.locator("#worst-gallery img").first.wait_for()
+    for name in TABS:
+        phone.get_by_role("tab", name=name, exact=True).click()
+        lede = phone.locator(".lede:visible")
+        lede.wait_for()
+        if name == "Leaderboard":
+            phone.locator("#board-distribution svg").wait_for()
+            phone.get_by_label("Set", exact=True).click()
+            phone.get_by_role("option", name="two costs").click()
+            phone.locator("#board-pareto svg").wait_for()
+            for plot in ("#board-distribution", "#board-pareto"):
+                assert phone.locator(plot).bounding_box()["width"] > 340, "plots stand below each other"
+        phone.wait_for_timeout(300)
+        assert lede.bounding_box()["width"] > 340, name
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 392, name
+        assert not phone.evaluate(BEYOND_THE_EDGE), name
+
+
+def test_a_phone_reads_diagnose_without_scrolling_sideways_and_is_taken_there(phone, server) -> None:
+    phone.goto(server.url)
+    phone.get_by_role("tab", name="Diagnose", exact=True).click()
+    phone.click("#diagnose-example")
+    phone.locator("#diagnose-result table").nth(1).wait_for()
+    for table in phone.locator("#diagnose-result .table-scroll").all():
+        assert table.evaluate("element => element.scrollWidth - element.clientWidth") <= 1
+    phone.wait_for_function("document.querySelector('#diagnose-result').getBoundingClientRect().top < innerHeight / 2")
+    assert "--" not in phone.inner_text("#diagnose-result")
 
 
 def test_pictures_of_a_tab_are_gone_when_it_closes(browser, server) -> None:

@@ -52,9 +52,24 @@ def test_the_page_asks_for_nothing_elsewhere() -> None:
 def test_what_comes_from_people_is_escaped() -> None:
     evil = "<script>alert(1)</script>"
     for made in (html.alert(evil, [evil]), html.facts([(evil, evil)]), html.numbers([(evil, evil)]),
-                 plots.bars([(evil, 0.5, 0.5)], evil), html.link(f"javascript:{evil}", evil)):  # fmt: skip
+                 plots.bars([(evil, 0.5)], evil), html.link(f"javascript:{evil}", evil)):  # fmt: skip
         assert "<script" not in made
     assert "href" not in html.link("javascript:alert(1)", "x")
+
+
+@pytest.mark.parametrize(
+    ("values", "zero"), [([-0.1, -0.2], 100.0), ([0.1, 0.2], 0.0), ([-0.1, 0.3], 25.0), ([0.0, 0.0], 0.0)]
+)
+def test_bars_start_at_zero_and_point_left_below_it(values: list[float], zero: float) -> None:
+    drawn = plots.bars([(str(value), value) for value in values], "words", 3)
+    assert {float(place) for place in re.findall(r'<b style="left:([-\d.]+)%', drawn)} == {zero}
+    spans = [(float(a), float(b)) for a, b in re.findall(r'<i style="left:([-\d.]+)%;width:([-\d.]+)%', drawn)]
+    for value, (start, width) in zip(values, spans, strict=True):
+        edge = start if value < 0 else start + width
+        assert (start + width if value < 0 else start) == pytest.approx(zero, abs=0.11)
+        assert 0 <= start <= start + width <= 100.1
+        assert (edge < zero) == (value < 0) and (edge > zero) == (value > 0)
+        assert f">{value:.3f}<" in drawn
 
 
 LABELS = ("EVALUATE_INPUTS", "EVALUATE_REFERENCES", "EVALUATE_RESULTS")
@@ -137,6 +152,21 @@ def test_a_refined_method_is_a_tick_on_its_base_and_a_method_of_its_own_in_a_ran
     assert [name for _, name in engine.method_choices("lowlight")["choices"]] == ["lime"]
     assert engine.refined("lime") == "lime+ptg_rm" and engine.refined("dark_channel") is None
     assert ("LIME + PTG-RM · brighten the dark", "lime+ptg_rm") in engine.ranking_choices()
+
+
+def test_failures_are_counted_in_images_by_column_sentence_and_list() -> None:
+    """One image that two metrics fail on."""
+    import pandas
+
+    from eval.leaderboard import build
+    from tests.eval.boards import frame
+    from ui import board
+
+    scores = {"a": [20.0, "It is flat."], "b": [21.0, 22.0]}
+    ranking = build(pandas.concat([frame(scores), frame(scores, "ssim")]))
+    page = board.table(ranking)
+    assert ">Failed images</th>" in page and 'class="why" data-value="1">1<' in page and "Failed images: a 1." in page
+    assert "<summary>1 image failed</summary>" in board.failures(ranking)
 
 
 def test_figures_of_one_set_stand_together_with_their_decimals() -> None:
