@@ -1,6 +1,8 @@
 """Weights are measured as a run or by an embedded name, and published whole or not at all."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from tests.training import toy_data
 from training.__main__ import main
 from training.evaluate import evaluate
 from training.publish import publish
-from training.recipe import Recipe
+from training.recipe import Recipe, load_recipe
 from training.restorer_task import write_weights
 
 
@@ -112,3 +114,17 @@ def test_weights_that_do_not_fit_leave_what_was_published(assets, tmp_path):
     assert contents(assets).keys() == before.keys() and contents(assets) != before
     ((_, factory),) = entries(assets)
     factory()
+
+
+def test_averaged_weights_are_a_run_of_their_own(tmp_path):
+    for name, seed in (("first", 1), ("second", 2)):
+        write_run(tmp_path / name, seed)
+    script = Path(__file__).resolve().parents[2] / "scripts" / "average_weights.py"
+    runs = [str(tmp_path / name) for name in ("first", "second", "mean")]
+    command = [sys.executable, str(script), *runs[:2], "--share", "0.25", "--output", runs[2]]
+    subprocess.run(command, check=True, timeout=120)
+    first, second, mean = (load_file(f"{run}/weights.safetensors") for run in runs)
+    for key, tensor in mean.items():
+        wanted = 0.75 * first[key].float() + 0.25 * second[key].float()
+        torch.testing.assert_close(tensor.float(), wanted, atol=1e-3, rtol=1e-3)
+    assert load_recipe(tmp_path / "mean" / "recipe.yaml") == load_recipe(tmp_path / "second" / "recipe.yaml")
