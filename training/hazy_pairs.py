@@ -50,6 +50,7 @@ class HazeRange:
         jpeg: Share of pictures that were a JPEG file of quality 40 to 95.
         tone: Share of pictures whose tone curve, white balance and saturation are another camera's, under the haze and
             in the picture that is wanted; few photographs are learned by heart otherwise.
+        colours: Share of pictures whose channels change places and whose colours are stronger, in both as well.
     """
 
     beta: tuple[float, float] = (0.6, 1.8)
@@ -61,6 +62,7 @@ class HazeRange:
     noise: float = 0.0
     jpeg: float = 0.0
     tone: float = 0.0
+    colours: float = 0.0
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> HazeRange:
@@ -90,6 +92,8 @@ class HazeRange:
 
         if self.tone and chance(self.tone):
             clear = camera.everyday_tone(clear, generator)
+        if self.colours and chance(self.colours):
+            clear = camera.exchanged_colours(clear, generator)
         beta = haze.sample_uniform(1, *self.beta, generator)
         airlight = haze.sample_airlight(1, generator, low=self.airlight[0], high=self.airlight[1], tint=self.tint)
         if self.white and chance(self.white):

@@ -175,6 +175,24 @@ def test_varied_tone_is_in_the_wanted_picture_too():
     torch.testing.assert_close(hazy, wanted * t + 1 - t, atol=1e-5, rtol=0)
 
 
+def test_exchanged_colours_are_the_pictures_own_and_stronger():
+    """A picture of grey and one blue corner keeps its greys; the corner is of one strong colour, not always blue."""
+    clear = torch.full((1, 3, 16, 16), 0.5)
+    clear[:, 2, :8, :8] = 0.7
+    strongest, strength = set(), []
+    for seed in range(24):
+        _, wanted = HazeRange(beta=(0.0, 0.0), colours=1.0).apply(
+            clear, torch.zeros(1, 1, 16, 16), torch.Generator().manual_seed(seed)
+        )
+        torch.testing.assert_close(wanted[..., 8:, :], clear[..., 8:, :], atol=1e-6, rtol=0)
+        corner = wanted[0, :, 0, 0]
+        strongest.add(int(corner.argmax()))
+        strength.append(float(corner.max() - corner.min()))
+    assert strongest == {0, 1, 2}
+    assert min(strength) > 0.17
+    assert max(strength) > 0.4
+
+
 def test_exposures_in_daylight_become_photographs_with_depth(tmp_path):
     rng = np.random.default_rng(0)
     with tarfile.open(tmp_path / "multi_exposure.tar", "w") as archive:

@@ -117,6 +117,17 @@ def everyday_tone(picture: Tensor, generator: torch.Generator) -> Tensor:
     )
 
 
+def exchanged_colours(picture: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures (N,3,H,W) whose channels change places and whose colours are up to 2.5 times as strong.
+
+    Rooms are grey and brown. Under grey airlight the channels are equals, so a room in other and stronger colours is as
+    good a scene, and keeps a network from seeing its first saturated orange when it is used.
+    """
+    places = torch.stack([torch.randperm(3, generator=generator) for _ in picture])
+    exchanged = torch.gather(picture, 1, places[:, :, None, None].expand_as(picture))
+    return tone(exchanged, saturation=sample_uniform(len(picture), 0.9, 2.5, generator))
+
+
 def sample_faint(count: int, generator: torch.Generator) -> Tensor:
     """Noise that every camera has, 0 to 2.5 of 255; (count,1,1,1)."""
     return torch.rand(count, 1, 1, 1, generator=generator) * (2.5 / 255)
