@@ -19,7 +19,6 @@ from types import FrameType
 from typing import Any
 
 import torch
-import yaml
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
@@ -277,18 +276,18 @@ class Run:
         if "optimizers" not in state:
             raise WeightsError(f"{path} is of another version of this loop; start the run again without --resume.")
         if state["recipe"] != self.recipe.to_yaml():
-            self._change_recipe(state["recipe"], state["step"])
+            self._change_recipe(state["recipe"], state["step"], state["task"])
         self.task.load_state_dict(state["task"])
         self.average.model.load_state_dict(state["average"])
         self.optimizers.load_state_dict(state["optimizers"])
         self.step, self.totals = state["step"], state["totals"]
         return True
 
-    def _change_recipe(self, before: str, step: int) -> None:
+    def _change_recipe(self, before: str, step: int, tensors: dict[str, Tensor]) -> None:
         """Keep the recipe that a run had so far.
 
         Raises:
-            UsageError: Nobody asked for another one, it is for another network, or it ends before the run's step.
+            UsageError: Nobody asked for another one, its network has other tensors, or it ends before the run's step.
         """
         output, recipe = self.options.output, self.recipe
         if not self.options.changed:
@@ -296,7 +295,7 @@ class Run:
                 f"{output} was trained by another recipe; resume with its own recipe.yaml, add --changed to go on with "
                 "this one, or choose another --output."
             )
-        was, now = (yaml.safe_load(text)["network"] for text in (before, recipe.to_yaml()))
+        was, now = ({key: value.shape for key, value in state.items()} for state in (tensors, self.task.state_dict()))
         if was != now:
             raise UsageError(f"{output} holds another network than this recipe's; choose another --output.")
         if step > recipe.steps:

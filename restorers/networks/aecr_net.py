@@ -61,6 +61,8 @@ class AecrNet(Restorer):
         deformable_uses: How often the shared deformable convolution is applied.
         whitening: Put the released code's whitening convolution in front. Its running statistics are noisy at small
             batches and it is not in the paper, so the default is without.
+        attention_window: Side, in pixels of the picture, of the windows over which channel attention averages; None for
+            whole pictures, as in the paper. Changes nothing for pictures that are no larger.
 
     Example:
         >>> from restorers.base import count_parameters
@@ -71,7 +73,12 @@ class AecrNet(Restorer):
     card = CARD
 
     def __init__(
-        self, width: int = 64, attention_uses: int = 6, deformable_uses: int = 2, whitening: bool = False
+        self,
+        width: int = 64,
+        attention_uses: int = 6,
+        deformable_uses: int = 2,
+        whitening: bool = False,
+        attention_window: int | None = None,
     ) -> None:
         super().__init__()
         self.attention_uses, self.deformable_uses = attention_uses, deformable_uses
@@ -79,7 +86,8 @@ class AecrNet(Restorer):
         self.down1 = nn.Conv2d(3, width, 7)
         self.down2 = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
         self.down3 = nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1)
-        self.attention = FeatureAttentionBlock(4 * width)
+        window = None if attention_window is None else attention_window // 4
+        self.attention = FeatureAttentionBlock(4 * width, window=window)
         self.deformable = DeformableConv2d(4 * width, 4 * width)
         self.mix1 = Mixup(-1.0)
         self.mix2 = Mixup(-0.6)
@@ -129,8 +137,8 @@ class AecrNet(Restorer):
         """The same values with two quarter-resolution feature maps in memory, however large the picture.
 
         Full-resolution layers run on slabs of rows; the encoder runs again for the decoder's skips, which costs a
-        twentieth of the network and saves keeping them. Channel attention averages whole pictures, so no tile of a
-        picture sees other statistics than the picture has.
+        twentieth of the network and saves keeping them. Channel attention averages over all slabs, so none sees other
+        statistics than the picture has.
         """
         height = x.shape[-2] // 4
         rows = max(SLAB_PIXELS // (16 * x.shape[-1]) * 4, 4)
@@ -152,10 +160,13 @@ class AecrNet(Restorer):
 
     def _attend_in_slabs(self, x: Tensor, rows: int) -> Tensor:
         y = map_slabs(self.attention.local, x, rows, halo=2)
-        channels = self.attention.channel_attention.weigh(y.mean((2, 3), keepdim=True))
-        for slab in slabs(x.shape[-2], rows, halo=0):
+        attention = self.attention.channel_attention
+        windows = attention.windows(y)
+        cuts = list(slabs(x.shape[-2], rows, halo=0))
+        channels = attention.weigh(torch.stack([windows.means(slab.cut(y), slab.start) for slab in cuts]).sum(0))
+        for slab in cuts:
             piece = slab.cut(y)
-            piece.mul_(channels)
+            piece.mul_(windows.spread(channels, slab.start, slab.stop))
             piece.copy_(self.attention.pixel_attention(piece) + slab.cut(x))
         return y
 

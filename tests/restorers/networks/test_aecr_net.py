@@ -43,9 +43,9 @@ def test_any_size_and_batches_of_one(size):
         torch.testing.assert_close(y[1:], model(x[1:]))
 
 
-@pytest.mark.parametrize("whitening", [False, True])
-def test_slabs_give_the_values_of_the_whole(monkeypatch, whitening):
-    model = tiny(whitening=whitening).eval()
+@pytest.mark.parametrize("options", [{}, {"whitening": True}, {"attention_window": 32}])
+def test_slabs_give_the_values_of_the_whole(monkeypatch, options):
+    model = tiny(**options).eval()
     x = torch.rand(1, 3, 84, 52)
     with torch.no_grad():
         whole = model(x)
@@ -57,6 +57,14 @@ def test_slabs_give_the_values_of_the_whole(monkeypatch, whitening):
 
 
 slabs_of = aecr_net.slabs
+
+
+def test_attention_windows_change_large_pictures_alone():
+    whole, windowed = tiny().eval(), tiny(attention_window=48).eval()
+    small, large = torch.rand(1, 3, 48, 48), torch.rand(1, 3, 48, 52)
+    with torch.no_grad():
+        assert torch.equal(whole(small), windowed(small))
+        assert not torch.equal(whole(large), windowed(large))
 
 
 def test_every_parameter_learns():
