@@ -115,7 +115,7 @@ class CrlSrTask(RestorerTask):
         top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
         crop = np.rot90(picture[top : top + side, left : left + side], int(rng.integers(4)))
         crop = crop[:, ::-1] if rng.random() < 0.5 else crop
-        high = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1).float() / 255
+        high = data.to_tensor(crop)
         low = blind_sr.draw(high[None], scale, rng, dict(options["mix"]))[0]
         return {"low": low, "high": high}
 
@@ -217,5 +217,5 @@ def set5(root: Path) -> list[tuple[str, np.ndarray]]:
 
 def _degraded(picture: np.ndarray, scale: int, degrade: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
     height, width = (side - side % scale for side in picture.shape[:2])
-    high = torch.from_numpy(picture[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255
+    high = data.to_tensor(picture[:height, :width])[None]
     return degrade(high), high

@@ -19,7 +19,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from errors import SetError
 from eval.pairing import Pair
@@ -117,6 +119,11 @@ def pairs_at(root: Path, place: str) -> tuple[Pair, ...]:
             "gt/), or give two folders with the data source 'folders'."
         )
     return opened.pairs
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8, also mirrored, turned or mapped from disk, to (3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float().div_(255)
 
 
 def reduce_picture(picture: np.ndarray, short: int) -> np.ndarray:

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from training import data
@@ -48,10 +47,5 @@ def pseudo_pairs(root: Path) -> Sequence[Pair]:
     return pairs
 
 
-def to_tensor(pixels: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 to (3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255
-
-
 def _tensors(dark: np.ndarray, reference: np.ndarray) -> tuple[Tensor, Tensor]:
-    return to_tensor(dark)[None], to_tensor(reference)[None]
+    return data.to_tensor(dark)[None], data.to_tensor(reference)[None]

@@ -169,7 +169,7 @@ class Scenes(Source):
         picture = data.reduce_picture(picture, view.short(min(picture.shape[:2]), rng))
         depth = _depth(depths, index, picture.shape[:2], rng)
         window = _window(picture.shape[0], picture.shape[1], view.crop, rng)
-        clear = _as_tensor(picture[window])
+        clear = data.to_tensor(picture[window])[None]
         hazy, clear = self.haze_range.apply(clear, depth[..., window[0], window[1]], generator)
         return _turned(hazy[0], clear[0], self.turns, rng)
 
@@ -186,7 +186,7 @@ class Scenes(Source):
 
     def _pair(self, scene: int, level: float) -> tuple[Tensor, Tensor]:
         pictures, depths = self.held_out
-        clear = _as_tensor(pictures[scene])
+        clear = data.to_tensor(pictures[scene])[None]
         if "haze" not in self.options:
             depth = torch.from_numpy(np.array(depths[scene]))[None, None].float()
             hazy, clear, _ = haze.sots_pair(clear, depth, level)
@@ -346,10 +346,6 @@ def _read_pair(pair: Any) -> tuple[Tensor, Tensor]:
         raise SetError(f"{pair.input.name} is larger than its reference {pair.reference.name}; check the pair.")
     top, left = down // 2, right // 2
     return hazy, clear[..., top : top + hazy.shape[2], left : left + hazy.shape[3]]
-
-
-def _as_tensor(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float().div_(255)
 
 
 def _depth(depths: data.PicturePool, index: int, size: tuple[int, int], rng: np.random.Generator) -> Tensor:

@@ -17,7 +17,8 @@ from torch import Tensor
 from errors import UnknownNameError
 from restorers import registry
 from restorers.networks.ptg_rm import PtgRm
-from training.exposures import SHORT, open_exposures, pseudo_pairs, to_tensor
+from training.data import to_tensor
+from training.exposures import SHORT, open_exposures, pseudo_pairs
 from training.hazy_pairs import Source, open_sources
 from training.recipe import Recipe
 from training.restorer_task import RestorerTask

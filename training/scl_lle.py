@@ -24,7 +24,7 @@ from errors import SetError
 from restorers.networks.scl_lle import SclLle, apply_curves
 from training import data
 from training.degradations.low_light import low_light
-from training.exposures import SHORT, open_exposures, pseudo_pairs, to_tensor
+from training.exposures import SHORT, open_exposures, pseudo_pairs
 from training.losses.curve import brightness_contrast, colour_constancy, curve_agreement, curve_smoothness, exposure
 from training.losses.features import Features, SequentialTaps, create_features
 from training.losses.gram import gram_triplet
@@ -208,7 +208,7 @@ class SclLleTask(RestorerTask):
 
     def _crop(self, group: str, size: int, rng: np.random.Generator) -> Tensor:
         picture = self._pools["exposures"][int(rng.choice(self._members[group]))]
-        return to_tensor(_random_crop(picture, size, rng, self._least))
+        return data.to_tensor(_random_crop(picture, size, rng, self._least))
 
     def _darkened(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         pool = self._pools["labelled"]
@@ -217,7 +217,7 @@ class SclLleTask(RestorerTask):
         electrons = self.recipe.data.get("electrons")
         shot = 1 / rng.uniform(*electrons) if electrons else 0.0
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        dark = low_light(to_tensor(crop[..., :3])[None], rng.uniform(low, high), shot, 0.0, generator)[0]
+        dark = low_light(data.to_tensor(crop[..., :3])[None], rng.uniform(low, high), shot, 0.0, generator)[0]
         labels = torch.from_numpy(crop[..., 3].astype(np.int64))
         return dark, torch.where(labels == 0, IGNORED, labels - 1)
 
