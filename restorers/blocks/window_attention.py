@@ -25,9 +25,9 @@ class WindowAttention(nn.Module):
         channels: Width, a multiple of ``heads``.
         heads: Attention heads.
         window: Side of a window.
-        shift: Move the windows by this many pixels, cyclically, so that neighbours of the unshifted windows meet.
-            Pixels brought together across the picture's border see each other, which is right for a torus only; 0
-            (no shift) is the default here, where another path connects distant pixels.
+        shift: Move the windows up and left by this many pixels, below ``window``, so that neighbours of the unshifted
+            windows meet. Beyond the border they see the picture mirrored; Swin's cyclic shift would show them its
+            other end.
     """
 
     positions: Tensor
@@ -46,12 +46,18 @@ class WindowAttention(nn.Module):
         count, height, width, channels = x.shape
         side = self.window
         if self.shift:
-            x = x.roll((-self.shift, -self.shift), (1, 2))
+            x = self._mirrored(x)
+            count, height, width, channels = x.shape
         rows, columns = height // side, width // side
-        x = x.view(count, rows, side, columns, side, channels).transpose(2, 3).reshape(-1, side * side, channels)
+        x = x.reshape(count, rows, side, columns, side, channels).transpose(2, 3).reshape(-1, side * side, channels)
         q, k, v = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         bias = self.bias[:, self.positions].to(q.dtype)
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         x = self.project_out(x.transpose(1, 2).flatten(2))
         x = x.view(count, rows, columns, side, side, channels).transpose(2, 3).reshape(count, height, width, channels)
-        return x.roll((self.shift, self.shift), (1, 2)) if self.shift else x
+        return x[:, self.shift : self.shift - side, self.shift : self.shift - side] if self.shift else x
+
+    def _mirrored(self, x: Tensor) -> Tensor:
+        """``shift`` pixels more above and to the left, and below and to the right what fills the last windows."""
+        before, after = self.shift, self.window - self.shift
+        return F.pad(x.permute(0, 3, 1, 2), (before, after, before, after), mode="reflect").permute(0, 2, 3, 1)

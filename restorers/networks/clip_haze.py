@@ -11,6 +11,7 @@ both, or from nowhere.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import torch
@@ -132,12 +133,15 @@ class TrambaBlock(nn.Module):
         state: State size of the scan.
         guidance: One of GUIDANCE.
         token_width: Width of the guide's tokens.
+        shift: How far the windows are moved.
     """
 
-    def __init__(self, channels: int, window: int, heads: int, state: int, guidance: str, token_width: int) -> None:
+    def __init__(
+        self, channels: int, window: int, heads: int, state: int, guidance: str, token_width: int, shift: int = 0
+    ) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
-        self.near = WindowAttention(channels, heads, window)
+        self.near = WindowAttention(channels, heads, window, shift)
         self.far = SelectiveScan2d(channels, state)
         self.density = DensityWeights(channels) if guidance in ("density", "both") else None
         self.semantic = SemanticWeights(channels, token_width) if guidance in ("semantic", "both") else None
@@ -185,6 +189,8 @@ class ClipHaze(Restorer):
         clip: Which CLIP guides, as ``priors`` names them.
         prompts: Which prompt set says what haze is.
         token_width: Width of that CLIP's embedding; ``semantic`` depends on it.
+        shifted: Move the windows of every other block, in the order in which they see the picture, by half a window.
+            Windows that all lie on one grid show in the result when they are trained for long.
     """
 
     card = CARD
@@ -199,15 +205,19 @@ class ClipHaze(Restorer):
         clip: str = "embedded",
         prompts: str = "haze",
         token_width: int = 128,
+        shifted: bool = False,
     ) -> None:
         super().__init__()
         if guidance not in GUIDANCE:
             raise ValueError(f"guidance is one of {', '.join(GUIDANCE)}; got {guidance!r}")
         self.guidance, self.clip, self.prompts, self.token_width = guidance, clip, prompts, token_width
 
+        place = itertools.count()
+
         def level(channels: int, count: int) -> Level:
             heads = max(1, channels // 32)
-            return Level(TrambaBlock(channels, window, heads, state, guidance, token_width) for _ in range(count))
+            moved = (window // 2 if shifted and next(place) % 2 else 0 for _ in range(count))
+            return Level(TrambaBlock(channels, window, heads, state, guidance, token_width, shift) for shift in moved)
 
         one, two, four = width, 2 * width, 4 * width
         self.stem = nn.Conv2d(3, one, 3, padding=1)

@@ -91,6 +91,16 @@ def test_it_starts_from_the_hazy_picture():
     assert torch.equal(tiny("none", awake=False).eval()(x), x)
 
 
+def test_windows_of_every_other_block_are_moved_on_request():
+    def shifts(**options):
+        model = ClipHaze(width=8, blocks=(1, 1, 2), state=4, guidance="none", **options)
+        levels = (model.encode1, model.encode2, model.latent, model.decode2, model.decode1)
+        return [block.near.shift for level in levels for block in level]
+
+    assert shifts() == [0, 0, 0, 0, 0, 0]
+    assert shifts(shifted=True) == [0, 4, 0, 4, 0, 4]
+
+
 @pytest.mark.parametrize("guidance", GUIDANCE)
 @pytest.mark.parametrize("size", [(16, 16), (33, 70)])
 def test_any_size_with_any_guidance(guidance, size, clip):
