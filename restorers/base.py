@@ -42,6 +42,13 @@ class Restorer(nn.Module, PyTorchModelHubMixin, library_name="unveil", pipeline_
     def enhance(self, x: Tensor) -> Tensor:
         """The method itself: float (N, 3, H, W) of an allowed size to (N, 3, sH, sW), not necessarily clamped."""
 
+    def ready(self, device: torch.device) -> None:
+        """Load what the first picture would otherwise wait for: a model that guides this one, if there is any.
+
+        Raises:
+            HubError: It cannot be loaded.
+        """
+
     def forward(self, x: Tensor) -> Tensor:
         """Restore a batch.
 

@@ -39,7 +39,7 @@ class Restored:
 
     Attributes:
         pixels: Uint8 (sH, sW, 3).
-        seconds: Wall time of the method, without reading and writing.
+        seconds: Wall time of the method, without reading, writing and loading.
         peak_mib: Most memory in use meanwhile: of tensors on a GPU, of the process on a CPU.
         tiles: How many tiles the picture was cut into; 1 means whole.
         tile: Their side in input pixels; None when whole.
@@ -132,6 +132,7 @@ def restore(
         overlap = _BLEND_APPROXIMATE if restorer.card.tiling == "approximate" else 0
     elif overlap < 0:
         raise UsageError(f"The overlap of tiles cannot be negative, got {overlap}.")
+    restorer.ready(device)
     reset_peak(device)
     started = time.perf_counter()
     while True:

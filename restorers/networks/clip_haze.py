@@ -254,6 +254,11 @@ class ClipHaze(Restorer):
         y = self.decode1(y, density, tokens)
         return x + self.head(_first(y))
 
+    def ready(self, device: torch.device) -> None:
+        """See :meth:`Restorer.ready`."""
+        if self.guidance != "none":
+            self._guide(device)
+
     def _guided(self, x: Tensor, density: Tensor | None, tokens: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Fill in what the guidance needs and nobody gave."""
         wants_density = self.guidance in ("density", "both") and density is None

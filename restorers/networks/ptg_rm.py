@@ -11,7 +11,7 @@ are the paper's. Mode ``released`` is the published code: residual only, 671,735
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,9 @@ from errors import WeightsError
 from restorers.base import Restorer, count_parameters, reflect_pad
 from restorers.card import RestorerCard
 from restorers.checkpoint import architecture_of, constructor_arguments
+
+if TYPE_CHECKING:
+    from priors.clip import ClipPrior
 
 Mode = Literal["paper", "released"]
 
@@ -387,6 +390,12 @@ class PtgRm(Restorer):
         """Length of g."""
         return self.refine.dimension
 
+    def ready(self, device: torch.device) -> None:
+        """See :meth:`Restorer.ready`."""
+        self.base.ready(device)
+        if self.guide not in ("none", "random"):
+            self._prior(device)
+
     def vector(self, x: Tensor) -> Tensor:
         """G: the degraded pictures' vectors g, (N, 3, H, W) to (N, D); no gradient ever enters the frozen model.
 
@@ -401,21 +410,24 @@ class PtgRm(Restorer):
                 generator = torch.Generator().manual_seed(0)
                 fixed = F.normalize(torch.randn(1, self.dimension, generator=generator), dim=-1)
                 return fixed.to(x.device).expand(len(x), -1)
-            from priors import clip
-
-            prior = clip.load(self.guide, device=str(x.device))
-            if not prior.sha256.startswith(self.guide_sha256):
-                raise WeightsError(
-                    f"PTG-RM's weights were trained with the prior {self.guide_sha256[:12]}, and {self.guide} now is "
-                    f"{prior.sha256[:12]}; restore that prior, or train the module again."
-                )
-            g = prior.encode_image(x.detach().float()).float()
+            g = self._prior(x.device).encode_image(x.detach().float()).float()
         if g.shape[-1] != self.dimension:
             raise WeightsError(
                 f"PTG-RM was made for a prior of {self.dimension} numbers, {self.guide} gives {g.shape[-1]}; "
                 "name the model it was trained with."
             )
         return g
+
+    def _prior(self, device: torch.device) -> ClipPrior:
+        from priors import clip
+
+        prior = clip.load(self.guide, device=str(device))
+        if not prior.sha256.startswith(self.guide_sha256):
+            raise WeightsError(
+                f"PTG-RM's weights were trained with the prior {self.guide_sha256[:12]}, and {self.guide} now is "
+                f"{prior.sha256[:12]}; restore that prior, or train the module again."
+            )
+        return prior
 
     def stages(self, x: Tensor, g: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Both results, as training wants them (eq. 8): the base's and the refined one.

@@ -95,6 +95,21 @@ class Hungry(tiny.Tiny):
         return super().enhance(x)
 
 
+def test_loading_a_guide_is_no_part_of_the_time(monkeypatch):
+    now = [0.0]
+
+    class Guided(tiny.Tiny):
+        def ready(self, device):
+            now[0] += 100
+
+        def enhance(self, x):
+            now[0] += 1
+            return super().enhance(x)
+
+    monkeypatch.setattr(pipeline.time, "perf_counter", lambda: now[0])
+    assert restore(Guided().eval(), picture(32, 32), tile="none").seconds == 1
+
+
 def test_out_of_memory_halves_the_tile_until_it_fits():
     torch.manual_seed(0)
     model = Hungry().eval()
