@@ -131,7 +131,10 @@ def _place_labels(
     dashes: Sequence[tuple[float, float]],
     frame: tuple[float, ...],
 ) -> list[str]:
-    """Put each name beside its point, on the side where it covers least of the points, the line and other names."""
+    """Put each name beside its point, on the side where it covers least of the points, the line and other names.
+
+    Where all sides are taken it goes above or below them, at the end of a thin line from its point.
+    """
     left, top, right, bottom = frame
     taken = [(px - 7, py - 7, px + 7, py + 7) for px, py in spots]
     taken += [(px - 2, py - 2, px + 2, py + 2) for px, py in dashes]
@@ -141,6 +144,9 @@ def _place_labels(
         width = 6.7 * len(text)
         options = [(px + 10, py + 4), (px - 10 - width, py + 4), (px - width / 2, py - 12), (px - width / 2, py + 20)]
         options += [(px + 8, py - 10), (px - 8 - width, py - 10), (px + 8, py + 18), (px - 8 - width, py + 18)]
+        beside = len(options)
+        across = (px + 8, px - width / 2, px - 8 - width)
+        options += [(tx, py + 4 + far) for far in (-26, 26, -44, 44) for tx in across]
         boxes = [(tx, ty - 11, tx + width, ty + 3) for tx, ty in options]
         costs = [
             sum(_overlap(box, other) for other in taken)
@@ -149,7 +155,11 @@ def _place_labels(
         ]
         choice = costs.index(min(costs))
         taken.append(boxes[choice])
-        parts.append(text_at(*options[choice], text, hint=name))
+        tx, ty = options[choice]
+        if choice >= beside:
+            near = min(max(px, tx), tx + width)
+            parts.append(line(px, py + math.copysign(6, ty - py), near, ty + (4 if ty < py else -12), "thin"))
+        parts.append(text_at(tx, ty, text, hint=name))
     return parts
 
 

@@ -1,4 +1,6 @@
+import itertools
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from eval.efficiency import Efficiency
 from eval.leaderboard import build
 from eval.plots import WIDTH, distribution_svg, frontier, pareto_svg, style, ticks
+from eval.plots.pareto import _overlap, _place_labels
 from tests.eval.boards import frame, realistic
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -95,3 +98,18 @@ def test_themes():
     assert "prefers-color-scheme" in style("auto") and "prefers-color-scheme" not in style("class")
     assert ".dark .plot" in style("class") and style("light") != style("dark")
     assert "<style>" not in distribution_svg(build(frame({"a": [1.0]})), "psnr", theme=None)
+
+
+def test_names_of_points_that_coincide_stay_apart():
+    names = [f"method_{i}" for i in range(7)]
+    spots = [(250.0 + i, 150.0 + i) for i in range(7)]
+    parts = _place_labels(names, spots, [], (56, 26, 544, 330))
+    boxes = []
+    for part in parts:
+        found = re.search(r'<text x="([\d.]+)" y="([\d.]+)"', part)
+        if found:
+            x, y = (float(value) for value in found.groups())
+            boxes.append((x, y - 11, x + 6.7 * len("method_0"), y + 3))
+    assert len(boxes) == 7
+    assert not any(_overlap(a, b) for a, b in itertools.combinations(boxes, 2))
+    assert any(part.startswith("<line") for part in parts), "the names farther away have no line"
