@@ -62,21 +62,23 @@ def cards(engine: Engine) -> str:
 def card(facts: RestorerCard) -> str:
     """One method as HTML."""
     size = f"{facts.parameters / 1e6:.2f} M" if facts.parameters >= 1e5 else f"{facts.parameters:,}"
-    known = html.facts(
+    first = html.facts(
+        [("Measured", _measured(facts.figures)), ("Parameters", size if facts.parameters else "none to learn")]
+    )
+    more = html.facts(
         [
             ("Paper", facts.paper),
-            ("Licence", facts.licence),
-            ("Parameters", size if facts.parameters else "none to learn"),
             ("Trained on", facts.trained_on),
-            ("Measured", _measured(facts.figures)),
+            ("Licence", facts.licence),
             ("Sizes", _sizes(facts)),
             ("Weights", f"{facts.weights}, sha256 {facts.weights_sha256[:16]}…" if facts.weights_sha256 else ""),
         ]
     )
     paper = f"<p>{html.link(facts.paper_url, 'Read the paper')}</p>" if facts.paper_url else ""
+    known = f"{first}<details><summary>Paper, training data, licence, weights</summary>{more}{paper}</details>"
     return (
         f'<article class="card"><div><h3>{escape(facts.title)}</h3><span class="name">{escape(facts.name)}</span></div>'
-        f"<div>{_badges(facts)}</div><p>{escape(facts.summary)}</p>{known}{paper}</article>"
+        f"<div>{_badges(facts)}</div><p>{escape(facts.summary)}</p>{known}</article>"
     )
 
 
