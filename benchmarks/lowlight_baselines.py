@@ -4,9 +4,10 @@
 
 Pairs: of every scene the darkest exposure with a mean luma from 12 to 45, against the one nearest 118. ``validation``
 is the last 15 scenes; the settings were chosen on scenes before them. PSNR and SSIM are those of the protocol
-lowlight-rgb: 8-bit RGB. NIQE is by the embedded parameters, or by those of --niqe, and is also given for the references
-themselves: what a perfect method would get. Times are processor time with one thread, which other
-programs disturb least; read them as ratios.
+lowlight-rgb: 8-bit RGB; ``psnr_gt_mean`` is that of lowlight-gtmean, which gives every result its reference's mean
+brightness: what the method would reach if it could guess that. NIQE is by the embedded parameters, or by those of
+--niqe, and is also given for the references themselves: what a perfect method would get. Times are processor time with
+one thread, which other programs disturb least; read them as ratios.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._machine import report  # noqa: E402 - the script runs from anywhere
+from eval import protocol  # noqa: E402
+from eval.alignment import align  # noqa: E402
 from eval.metrics.niqe import niqe  # noqa: E402
 from eval.metrics.niqe_model import embedded_model, load_model  # noqa: E402
 from eval.metrics.psnr import psnr  # noqa: E402
 from eval.metrics.ssim import ssim  # noqa: E402
-from images import to_pixels  # noqa: E402
+from images import Picture, to_pixels  # noqa: E402
 from restorers import registry  # noqa: E402
 from restorers.classical.lime import Lime  # noqa: E402
 from restorers.networks.scl_lle import SclLle, apply_curves  # noqa: E402
@@ -67,6 +70,13 @@ def averaged(x: torch.Tensor) -> torch.Tensor:
     network = registry.create("scl_lle")
     assert isinstance(network, SclLle)
     return apply_curves(x, network.curves(network.reduced(x)).mean((2, 3), keepdim=True))
+
+
+def gt_mean(output: np.ndarray, reference: np.ndarray) -> float:
+    """PSNR of two uint8 pictures once the first has the mean brightness of the second."""
+    pictures = (Picture(pixels, "", name) for pixels, name in ((output, "output"), (reference, "reference")))
+    pair = align(*pictures, protocol.get("lowlight-gtmean"))
+    return psnr(pair.output, pair.reference)
 
 
 def fitted_curve(data: Path) -> torch.Tensor:
@@ -116,9 +126,14 @@ def main() -> int:
                 y = method(x)
             seconds = time.process_time() - started
             output = to_pixels(y)
-            scores = psnr(output, reference), ssim(output, reference), niqe(output, pristine)
+            scores = (
+                psnr(output, reference),
+                ssim(output, reference),
+                niqe(output, pristine),
+                gt_mean(output, reference),
+            )
             values[name].append((*scores, seconds))
-        values["references"].append((np.inf, 1.0, niqe(reference, pristine), 0.0))
+        values["references"].append((np.inf, 1.0, niqe(reference, pristine), np.inf, 0.0))
     rows = [
         {
             "method": name,
@@ -126,7 +141,8 @@ def main() -> int:
             "psnr": round(float(np.mean([v[0] for v in found])), 3),
             "ssim": round(float(np.mean([v[1] for v in found])), 4),
             "niqe": round(float(np.mean([v[2] for v in found])), 3),
-            "median_cpu_ms": round(1000 * float(np.median([v[3] for v in found])), 1),
+            "psnr_gt_mean": round(float(np.mean([v[3] for v in found])), 3),
+            "median_cpu_ms": round(1000 * float(np.median([v[4] for v in found])), 1),
         }
         for name, found in values.items()
     ]
