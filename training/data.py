@@ -233,7 +233,7 @@ def crop_box(
 
 
 def take(array: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int], flip: bool) -> np.ndarray:
-    """Cut a box (of the unit square of the first array, in its pixels) and resize it to (height, width)."""
+    """Cut a box (top, left, height, width), in pixels, and resize it to (height, width); ``flip`` mirrors it."""
     top, left, height, width = box
     cut = array[top : top + height, left : left + width]
     mode = cv2.INTER_AREA if height >= size[0] else cv2.INTER_LINEAR

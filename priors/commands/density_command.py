@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--route",
         default="auto",
         choices=("auto", "dense", "tiles", "both"),
-        help="one pass with patch features, overlapping tiles, or both (default: dense if possible)",
+        help="one pass with patch features, overlapping tiles, or both (default: both for small towers, dense for others that can, tiles for the rest)",
     )
     shared.add_prompts(parser)
     shared.add_clip(parser)
