@@ -334,7 +334,7 @@ def _read_16_bit(image: Image.Image, data: bytes, orientation: int, notes: list[
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         raise ValueError("16-bit samples could not be decoded")
-    notes.append("16 bits a channel kept")
+    notes.append("read with 16 bits a channel")
     if image.info.get("icc_profile") and not _is_srgb(image.info["icc_profile"]):
         notes.append("ICC profile ignored (16 bits a channel)")
     if pixels.ndim == 2:

@@ -73,7 +73,7 @@ class Column:
         common: The scores on the images that all of these methods have.
         means: Per method, the mean of its finite scores; infinite if none is finite.
         average_ranks: Per method, its mean rank over the common images; empty without any.
-        fair: Whether all means are over the same images.
+        fair: Whether all means are over the same images; a method that is infinite on all of them has one, too.
         intervals: Per method, the ends of the interval of its mean.
         p: Holm-adjusted p-values between the methods, in the order of `common`'s columns.
         groups: Per method, its letters; "" where no test is possible.
@@ -117,13 +117,15 @@ class Column:
         average_ranks = {name: stats.mean(ranks[:, j]) for j, name in enumerate(common) if len(ranks)}
         p = stats.pairwise_p(common.to_numpy())
         order = sorted(range(own.shape[1]), key=lambda j: sort_value(means[used.columns[j]], spec.better))
+        if np.isinf(used.to_numpy(dtype=np.float64)).any() and average_ranks:  # means leave the infinite scores out
+            order.sort(key=lambda j: average_ranks[own.columns[j]])
         groups = dict.fromkeys(own, "")
         if own.shape[1] > 1 and len(common):
             _note_power(title, len(common), own.shape[1], notes)
             if len(common) >= stats.MINIMUM_IMAGES:
                 found = stats.letters(p[np.ix_(order, order)] < stats.ALPHA)
                 groups = {own.columns[j]: text for j, text in zip(order, found, strict=True)}
-        fair = bool((used.notna().sum() == len(used)).all())
+        fair = all(_same_images(used[name]) for name in used)
         return cls(metric, spec, used, common, means, average_ranks, fair, _intervals(used, level), p, groups)
 
     def mean(self, name: str) -> float:
@@ -197,6 +199,12 @@ def _mean(scores: pandas.Series) -> float:
     return float(values[0]) if len(values) else math.nan
 
 
+def _same_images(scores: pandas.Series) -> bool:
+    """Whether a mean is over all images: all are finite, or all infinite."""
+    values = scores.to_numpy(dtype=np.float64)
+    return bool(np.isfinite(values).all() or np.isinf(values).all())
+
+
 def _intervals(used: pandas.DataFrame, level: float) -> dict[str, tuple[float, float]]:
     """Intervals of all methods at once where they have the same images, one by one where not."""
     columns = {name: used[name][np.isfinite(used[name])].to_numpy() for name in used}
@@ -239,6 +247,8 @@ def _note_infinite(title: str, used: pandas.DataFrame, notes: list[tuple[str, st
                 f"infinite for {name} on {images} (output identical to the reference); left out of its mean and "
                 "interval, ranked best there."
             )
+            if count < len(used):
+                text += " Its mean is over other images than those of the rest, so no best is marked."
             notes.append((title, text))
 
 

@@ -167,6 +167,13 @@ def save(costs: Mapping[str, Efficiency], path: str | Path) -> None:
     Path(path).write_text(text + "\n", encoding="utf-8")
 
 
+def _check_numbers(cost: Efficiency) -> None:
+    for name in ("parameters", "gmacs", "seconds_per_mpix", "peak_mib"):
+        value = getattr(cost, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError(f"{name} is {value!r}")
+
+
 def load(path: str | Path) -> dict[str, Efficiency]:
     """Read what `save` wrote.
 
@@ -176,10 +183,13 @@ def load(path: str | Path) -> dict[str, Efficiency]:
     known = {field.name for field in fields(Efficiency)}
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {
+        found = {
             str(name): Efficiency(**{k: tuple(v) if k == "notes" else v for k, v in record.items() if k in known})
             for name, record in content.items()
         }
+        for cost in found.values():
+            _check_numbers(cost)
+        return found
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise StoreError(
             f"{path} is not a file of measured costs ({error}); make one with 'python -m eval costs'."

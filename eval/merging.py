@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -47,12 +48,22 @@ def merge_files(paths: Sequence[Path], output: Path) -> Merged:
 def resolve(rows: Iterable[ScoreRow], merged: Merged) -> Iterator[ScoreRow]:
     """One row per key, from rows that are sorted by key; counts go into ``merged``.
 
-    An error gives way where another file has the value: the picture was scored after all.
+    An error gives way where another file has the value: the picture was scored after all. That of a whole picture
+    gives way where it has a value for every metric of its method.
     """
-    for _, picture in groupby(rows, key=lambda row: (row.dataset, row.image, row.method)):
+    rows = list(rows)
+    asked: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        if row.metric != WHOLE_PICTURE:
+            asked[row.dataset, row.method, row.protocol_hash].add(row.metric)
+    for (dataset, _, method), picture in groupby(rows, key=lambda row: (row.dataset, row.image, row.method)):
         best = [_best(list(rivals), merged) for _, rivals in groupby(picture, key=sort_key)]
         scored = {(row.protocol_hash, row.metric) for row in best if row.value is not None}
-        scored |= {(protocol, WHOLE_PICTURE) for protocol, _ in scored}
+        scored |= {
+            (protocol, WHOLE_PICTURE)
+            for protocol in {protocol for protocol, _ in scored}
+            if all((protocol, metric) in scored for metric in asked[dataset, method, protocol])
+        }
         for row in best:
             if row.value is None and (row.protocol_hash, row.metric) in scored:
                 merged.duplicates += 1

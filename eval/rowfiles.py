@@ -20,6 +20,7 @@ from eval.rows import COLUMNS, FILE_COLUMNS, TEXT_COLUMNS, ScoreRow, sort_key
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 _GROUP = 10_000
+_NEEDED = ("image", "method", "metric", "value")
 
 
 def check_suffix(path: str | Path) -> str:
@@ -71,11 +72,17 @@ def read_rows(path: str | Path) -> Iterator[ScoreRow]:
     reader = {".csv": _read_csv, ".parquet": _read_parquet, ".jsonl": _read_jsonl}[check_suffix(path)]
     if not path.is_file():
         raise StoreError(f"There is no row file {str(path)!r}; check the path.")
-    for line, record in enumerate(reader(path), start=1):
+    records = reader(path)
+    for line in itertools.count(1):
         try:
-            yield _row(record)
-        except (ValueError, TypeError, KeyError) as error:
-            raise StoreError(f"{path.name}, row {line}: this is not a score row ({error}).") from error
+            row = _row(next(records))
+        except StopIteration:
+            return
+        except (ValueError, TypeError, KeyError, csv.Error) as error:
+            raise StoreError(
+                f"{path.name}, row {line}: this is not a score row ({error}); the file may be cut off, copy it again."
+            ) from error
+        yield row
 
 
 def _checked(rows: Iterator[ScoreRow]) -> Iterator[ScoreRow]:
@@ -93,6 +100,9 @@ def _record(row: ScoreRow) -> dict[str, Any]:
 
 
 def _row(record: dict[str, Any]) -> ScoreRow:
+    missing = [name for name in _NEEDED if name not in record]
+    if missing:
+        raise ValueError(f"no {missing[0]}")
     known = {name: record[name] for name in COLUMNS if name in record}
     for name, value in known.items():
         if name in TEXT_COLUMNS:
@@ -118,7 +128,15 @@ def _write_csv(path: Path, rows: Iterator[ScoreRow]) -> int:
 
 def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
     with _text(path) as stream:
-        yield from csv.DictReader(stream)
+        table = csv.DictReader(stream)
+        if not set(_NEEDED) <= set(table.fieldnames or ()):
+            raise StoreError(
+                f"{path.name} does not begin with the columns of a row file; it is none, or is empty or cut off."
+            )
+        for record in table:
+            if None in record or None in record.values():
+                raise ValueError("not as many cells as columns")
+            yield record
 
 
 def _write_jsonl(path: Path, rows: Iterator[ScoreRow]) -> int:

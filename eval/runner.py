@@ -106,6 +106,7 @@ def make_plan(
     niqe_parameters: NiqeModel | str | Path | None = None,
     dataset: str = "",
     device: str = "auto",
+    has_references: bool | None = None,
 ) -> Plan:
     """Check a plan before anything is scored.
 
@@ -117,6 +118,7 @@ def make_plan(
         niqe_parameters: A pristine model or its file; None takes what the protocol accepts and this machine has.
         dataset: Name of the set in the rows; pictures of several sets in one store need one each.
         device: Where restorers run.
+        has_references: Whether the set of which ``images`` are a shard has any; None: they are all of it.
 
     Raises:
         UnknownNameError: There is no such metric.
@@ -127,7 +129,7 @@ def make_plan(
     if not names:
         raise UsageError("No metric is named; give for example --metrics psnr,ssim,niqe.")
     lacking = [name for name in names if spec(name).needs_reference]
-    if lacking and not images.has_references:
+    if lacking and not (images.has_references if has_references is None else has_references):
         raise UsageError(
             f"{', '.join(lacking)} compare with a reference and this set has none; give --reference, or --metrics niqe."
         )

@@ -209,12 +209,18 @@ def _one_value(scored: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def _failures(failed: pandas.DataFrame, scored: pandas.DataFrame) -> tuple[Failure, ...]:
-    """Errors that no later success made up for."""
+    """Errors that no success made up for; a whole picture's becomes those of the metrics that it has no value for."""
+    asked = scored.groupby("method")["metric"].unique().to_dict()
     scored = scored[scored["image"].isin(failed["image"])]
     made_up = set(scored[["image", "method", "metric"]].itertuples(index=False, name=None))
-    made_up |= {(image, method, WHOLE_PICTURE) for image, method, _ in made_up}
-    found = set(failed[["image", "method", "metric", "error"]].itertuples(index=False, name=None))
-    return tuple(Failure(*entry) for entry in sorted(found) if entry[:3] not in made_up)
+    partly = {(image, method) for image, method, _ in made_up}
+    found = set()
+    for image, method, metric, error in failed[["image", "method", "metric", "error"]].itertuples(index=False):
+        whole = metric == WHOLE_PICTURE and (image, method) in partly
+        for name in asked[method] if whole else [metric]:
+            if (image, method, name) not in made_up:
+                found.add((image, method, name, error))
+    return tuple(Failure(*entry) for entry in sorted(found))
 
 
 def _tables(scored: pandas.DataFrame, metrics: set[str], ordered: tuple[str, ...]) -> dict[str, pandas.DataFrame]:

@@ -41,6 +41,12 @@ _FORGET = """DELETE FROM rows WHERE dataset = ? AND image = ? AND method = ? AND
     AND (output_sha256 = ? OR device <> ''))"""
 
 
+def is_store(path: str | Path) -> bool:
+    """Whether an existing file is a SQLite file; unlike :class:`Store`, asking changes nothing."""
+    with Path(path).open("rb") as stream:
+        return stream.read(16) == b"SQLite format 3\0"
+
+
 def _create_rows(connection: sqlite3.Connection) -> None:
     columns = ", ".join(f"{name} {_TYPES.get(name, 'TEXT NOT NULL')}" for name in COLUMNS)
     connection.execute(f"CREATE TABLE rows ({columns}, PRIMARY KEY ({', '.join(KEY_COLUMNS)})) WITHOUT ROWID")

@@ -77,7 +77,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "when opened; save its state_dict() as safetensors where it was made."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        detail = first_line(error)
+        detail = first_line(error) if " " in first_line(error) else "no checkpoint of PyTorch"
         raise WeightsError(f"{path.name} is damaged or cut off ({detail}); download it again.") from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path.name} holds no named tensors; save the network's state_dict() and use that.")
@@ -106,7 +106,7 @@ def load_community(path: str | Path) -> Community:
             "project's networks, run 'python -m restorers convert --arch NAME' on it."
         ) from error
     except (RuntimeError, KeyError, ValueError, TypeError, AssertionError) as error:
-        detail = first_line(error)
+        detail = first_line(error) if " " in first_line(error) else "no checkpoint of PyTorch"
         raise WeightsError(f"{path.name} looks like a known network but does not fit it ({detail}).") from error
     if not isinstance(descriptor, ImageModelDescriptor):
         raise WeightsError(f"{path.name} needs a mask beside the picture (inpainting), which is not supported here.")

@@ -64,7 +64,7 @@ def test_jpeg_is_written_at_high_quality():
 def test_sixteen_bits_survive(suffix):
     picture = read_picture(encode_picture(RGB16, suffix))
     np.testing.assert_array_equal(picture.pixels, RGB16)
-    assert "16 bits a channel kept" in picture.notes
+    assert "read with 16 bits a channel" in picture.notes
     assert picture.to_float().max() <= 1
 
 

@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.repeats < 1:
         raise UsageError(f"--repeats is at least 1, not {args.repeats}.")
+    if not args.output.resolve().parent.is_dir():  # said now, not after minutes of measuring
+        raise UsageError(f"There is no folder {str(args.output.parent)!r} for {args.output.name}; make it first.")
     costs = {}
     for name in args.methods or registry.names():
         print(f"measuring {name} ...", file=sys.stderr)

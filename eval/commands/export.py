@@ -100,10 +100,10 @@ def read(paths: list[Path]) -> pandas.DataFrame:
     """
     import pandas
 
-    from errors import UsageError
+    from errors import StoreError, UsageError
     from eval.rowfiles import SUFFIXES, read_rows
     from eval.rows import to_frame
-    from eval.store import Store
+    from eval.store import Store, is_store
 
     frames = []
     for path in paths:
@@ -112,6 +112,8 @@ def read(paths: list[Path]) -> pandas.DataFrame:
         if path.suffix.lower() in SUFFIXES:
             frames.append(to_frame(read_rows(path)))
         else:
+            if not is_store(path):
+                raise StoreError(f"{path.name} is neither a row file (.csv, .parquet, .jsonl) nor a store; check it.")
             with Store(path) as store:
                 frames.append(store.frame())
     return pandas.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]

@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     images = open_set(
         console.location(args.input), console.location(args.reference), pairing=args.pairing, inspect=shard is None
     )
-    metrics = console.metric_names(args.metrics, images.has_references)
+    known = images.has_references
+    metrics = console.metric_names(args.metrics, known)
     if shard:
         images = images.shard(*shard).inspected()
     console.tell(*images.report.lines())
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         niqe_parameters=args.niqe_parameters,
         dataset=args.dataset,
         device=args.device,
+        has_references=known,
     )
     journal = args.output.with_name(args.output.name + ".journal")
     with _open_journal(journal, args.output, args.resume) as store:

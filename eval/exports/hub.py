@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from errors import UnknownNameError
+from errors import UnknownNameError, UsageError
 from eval.exports.printed import plain, set_name
 
 if TYPE_CHECKING:
@@ -107,19 +107,31 @@ def to_eval_results(
 
 
 def _scores(board: Leaderboard, method: str) -> dict[str, float]:
-    """Finite means; a model card cannot carry the others."""
+    """Finite means; a model card cannot carry the others.
+
+    Raises:
+        UnknownNameError: The method is not on the board.
+        UsageError: It has no finite mean.
+    """
     if method not in board.methods:
         raise UnknownNameError("method on this leaderboard", method, board.methods)
     means = {metric: float(board.raw(method, metric)) for metric in board.metrics}
-    return {metric: value for metric, value in means.items() if math.isfinite(value)}
+    finite = {metric: value for metric, value in means.items() if math.isfinite(value)}
+    if not finite:
+        raise UsageError(
+            f"{method} has no finite mean on this leaderboard, and a model card carries no other; choose another one."
+        )
+    return finite
 
 
 def _arguments(board: Leaderboard, method: str, metric: str) -> dict[str, str | int | float]:
     found: dict[str, str | int | float] = {
         "protocol": board.protocol_name,
         "protocol_hash": board.protocol_hash,
-        "images": int(board.raw(method, f"{metric}_n")),
+        "images": int(board.raw(method, f"{metric}_n")) - int(board.raw(method, f"{metric}_infinite")),
     }
+    if board.raw(method, f"{metric}_infinite"):
+        found["infinite"] = int(board.raw(method, f"{metric}_infinite"))
     if board.variants[metric]:
         found["variant"] = board.variants[metric]
     low, high = (float(board.raw(method, f"{metric}_{end}")) for end in ("low", "high"))
@@ -136,4 +148,6 @@ def _notes(board: Leaderboard, method: str, metric: str) -> str:
     variant = f", {arguments['variant']}" if "variant" in arguments else ""
     images = arguments["images"]
     name = f"set {plain(set_name(board))}, " if set_name(board) else ""
-    return f"{name}protocol {board.protocol_name} ({board.protocol_hash}){variant}, mean of {images} images{interval}"
+    others = f" (infinite on {arguments['infinite']} more)" if "infinite" in arguments else ""
+    protocol = f"protocol {board.protocol_name} ({board.protocol_hash})"
+    return f"{name}{protocol}{variant}, mean of {images} images{others}{interval}"

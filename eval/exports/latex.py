@@ -33,6 +33,8 @@ _SPECIAL = {
     '"': r"{\char34}",
     "`": "{`}",  # in braces, so that two of them stay two
     "'": "{'}",
+    "[": "{[}",  # after the end of a line these two would be arguments of it
+    "*": "{*}",
 }
 _SYMBOLS = {
     "∞": r"$\infty$",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,13 @@ def prompts_of(arguments: argparse.Namespace) -> PromptSet:
         prompts = prompts.with_texts(
             arguments.positive or list(prompts.positives), arguments.negative or list(prompts.negatives)
         )
+        prompts = replace(prompts, name=f"{prompts.name}, own words")
     return prompts
+
+
+def words(prompts: PromptSet) -> dict[str, Any]:
+    """What a record says about the prompts: the set's name, and the words of both ends."""
+    return {"prompts": prompts.name, "positive": list(prompts.positives), "negative": list(prompts.negatives)}
 
 
 def pictures_of(inputs: list[str]) -> list[Path]:

@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--route",
         default="auto",
         choices=("auto", "dense", "tiles", "both"),
-        help="one pass with patch features, overlapping tiles, or both (default: both for small towers, dense for others that can, tiles for the rest)",
+        help="one pass with patch features, overlapping tiles, or both (default: both for small towers, dense for "
+        "others that can, tiles for the rest)",
     )
     shared.add_prompts(parser)
     shared.add_clip(parser)
@@ -55,7 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
             np.save(file, density)
     record = {"path": arguments.image, "haze": encoded.score(prompts), "mean_density": float(density.mean()),
               "output": arguments.output, "map": arguments.map, "width": picture.width, "height": picture.height,
-              "prompts": prompts.name, "clip": prior.name, "clip_sha256": prior.sha256, "seconds": seconds}  # fmt: skip
+              **shared.words(prompts), "clip": prior.name, "clip_sha256": prior.sha256, "seconds": seconds}  # fmt: skip
     if arguments.json:
         shared.print_json(record)
     else:

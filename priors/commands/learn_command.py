@@ -31,10 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Encode, learn and save."""
+    from errors import UsageError
     from images import read_picture
     from priors.clip import load
     from priors.learn import Settings, learn
 
+    for flag, value in (("--steps", arguments.steps), ("--context", arguments.context)):
+        if value is not None and value < 1:
+            raise UsageError(f"{flag} is at least 1, not {value}.")
     start = shared.prompts_of(arguments)
     sides = [[read_picture(path) for path in shared.pictures_of([folder])]
              for folder in (arguments.positive_dir, arguments.negative_dir)]  # fmt: skip

@@ -46,7 +46,7 @@ def execute(arguments: argparse.Namespace) -> int:
             records.append({"path": str(path), "haze": None, "error": str(error)})
             failed = True
             continue
-        record = {"path": str(path), "haze": encoded.score(prompts), "prompts": prompts.name, "clip": prior.name,
+        record = {"path": str(path), "haze": encoded.score(prompts), **shared.words(prompts), "clip": prior.name,
                   "clip_sha256": prior.sha256, "seconds": time.perf_counter() - began}  # fmt: skip
         records.append(record)
         if not arguments.json:

@@ -160,6 +160,43 @@ def test_shards_merge_to_the_plain_run(folders, tmp_path):
     assert (tmp_path / "merged.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
 
 
+def test_shards_without_any_reference_merge_to_the_plain_run_too(folders, tmp_path):
+    for path in sorted(folders[1].iterdir())[1::2]:
+        path.unlink()
+    assert score(folders, tmp_path / "plain.csv") == 0
+    parts = {"0/2": tmp_path / "first.csv", "1/2": tmp_path / "second.csv", "8/9": tmp_path / "empty.csv"}
+    for shard, part in parts.items():
+        assert score(folders, part, "--shard", shard) == 0
+    assert main(["merge", *map(str, parts.values()), "--output", str(tmp_path / "merged.csv")]) == 0
+    assert (tmp_path / "merged.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
+
+
+def test_merging_keeps_the_failure_of_a_metric_that_another_run_did_not_ask_for(folders, tmp_path):
+    assert score(folders, tmp_path / "psnr.csv", metrics="psnr") == 0
+    damaged = sorted(folders[0].iterdir())[1]
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    assert score(folders, tmp_path / "ssim.csv", metrics="ssim") == 0
+    merged = tmp_path / "merged.csv"
+    assert main(["merge", str(tmp_path / "psnr.csv"), str(tmp_path / "ssim.csv"), "--output", str(merged)]) == 0
+    kept = [row for row in table(merged) if row["error"]]
+    assert [(row["image"], row["metric"]) for row in kept] == [(damaged.stem, "")]
+
+
+@pytest.mark.parametrize("place", ["taken.csv", "picture.png/rows.csv"])
+def test_what_the_system_refuses_is_one_sentence(folders, tmp_path, capsys, place):
+    (tmp_path / "taken.csv").mkdir()
+    (tmp_path / "picture.png").write_bytes(b"")
+    assert score(folders, tmp_path / place) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert place.partition("/")[0] in said and "Traceback" not in said
+
+
+def test_costs_refuse_a_missing_folder_before_they_measure(tmp_path, capsys):
+    assert main(["costs", "bicubic_x2", "--output", str(tmp_path / "none" / "c.json")]) == 2
+    said = capsys.readouterr().err
+    assert "make it first" in said and "measuring" not in said
+
+
 def test_resume_goes_on_from_an_output(folders, tmp_path, capsys):
     assert score(folders, tmp_path / "rows.csv", metrics="psnr") == 0
     capsys.readouterr()

@@ -94,7 +94,8 @@ def test_costs_on_disk(tmp_path):
     newer = {"a": {"parameters": 1, "gmacs": 1, "seconds_per_mpix": 1, "peak_mib": 1, "device": "x", "watts": 9}}
     (tmp_path / "newer.json").write_text(json.dumps(newer))
     assert efficiency.load(tmp_path / "newer.json")["a"].device == "x"
-    for name, text in (("cut.json", "{"), ("list.json", "[1]"), ("short.json", '{"a": {"device": "x"}}')):
+    for name, text in (("cut.json", "{"), ("list.json", "[1]"), ("short.json", '{"a": {"device": "x"}}'),
+                       ("text.json", json.dumps({"a": newer["a"] | {"parameters": "abc"}}))):  # fmt: skip
         (tmp_path / name).write_text(text)
         with pytest.raises(StoreError, match=name):
             efficiency.load(tmp_path / name)

@@ -15,7 +15,7 @@ import yaml
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from errors import UnknownNameError
+from errors import UnknownNameError, UsageError
 from eval.efficiency import Efficiency
 from eval.export import to_csv, to_eval_results, to_html, to_latex, to_markdown, to_model_index, to_report, write_all
 from eval.exports import latex, markdown
@@ -255,12 +255,29 @@ def test_eval_results_have_the_hub_shape(board):
     assert (
         entries[0]["value"] == board.raw("net-a", "psnr") and entries[0]["source"]["url"] == "https://example.org/board"
     )
-    assert HASH in entries[0]["notes"] and "mean of 38 images" in entries[0]["notes"] and "date" not in entries[0]
+    assert (
+        HASH in entries[0]["notes"]
+        and "mean of 37 images (infinite on 1 more)" in entries[0]["notes"]
+        and "date" not in entries[0]
+    )
 
 
 def test_hub_forms_leave_out_what_is_not_a_number():
-    board = build(frame({"copy": [math.inf] * 2, "b": [1.0] * 2}))
-    assert yaml.safe_load(to_eval_results(board, "copy", dataset="d")) == []
+    board = build(frame({"copy": [math.inf] * 2, "b": [1.0] * 2, "some": [math.inf, 3.0]}))
+    for form in (to_eval_results, to_model_index):
+        with pytest.raises(UsageError, match="copy has no finite mean"):
+            form(board, "copy", dataset="d")
+    arguments = yaml.safe_load(to_model_index(board, "some", dataset="d"))["model-index"][0]["results"][0]["metrics"][0]
+    assert arguments["value"] == 3.0
+    assert (arguments["args"]["images"], arguments["args"]["infinite"]) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["[12] AOD", "*net", "a[b]*"])
+def test_names_cannot_become_arguments_of_a_line_end(name):
+    text = to_latex(build(frame({name: [1.0, 2.0], "b": [3.0, 4.0]})))
+    for line in text.splitlines():
+        assert not line.startswith(("[", "*"))
+    assert name.replace("[", "{[}").replace("*", "{*}") in text
 
 
 def test_write_all_is_whole_and_the_same_bytes_from_shuffled_rows(tmp_path):

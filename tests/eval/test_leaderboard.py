@@ -130,7 +130,16 @@ def test_infinite_psnr_is_left_out_of_the_mean_and_ranked_best():
     assert found.raw("a", "psnr_average_rank") == pytest.approx((1 + 6 * 2) / 7)
     assert found.win_tie_loss("psnr")["a", "b"] == (1, 0, 6)
     assert found.tests[0].difference == pytest.approx(10)  # where both are finite
-    assert "infinite for a on 1 image" in found.notes[0]
+    assert "infinite for a on 1 image" in found.notes[0] and "no best is marked" in found.notes[0]
+    assert found.marks == {} and math.isnan(found.raw("a", "psnr_rank"))
+
+
+def test_letters_follow_the_ranks_where_means_leave_infinite_scores_out():
+    rows = frame({"perfect": [math.inf] * 9 + [20, 21, 22], "b": [30.5 + i / 10 for i in range(12)],
+                  "c": [29.5 + i / 10 for i in range(12)]})  # fmt: skip
+    found = build(rows)
+    assert found.methods[0] == "perfect" and found.groups["perfect", "psnr"] == "a"
+    assert found.marks == {}
 
 
 def test_all_identical_is_infinite_and_best():

@@ -96,6 +96,21 @@ def test_failures_are_kept_until_a_later_success():
     assert found == [("1", "", "The file is cut off."), ("2", "psnr", "The sizes differ.")]
 
 
+def test_a_whole_pictures_failure_stands_for_the_metrics_it_has_no_value_for():
+    rows = to_frame(
+        [
+            row("1", "a", "psnr", 20.0),
+            row("1", "a", "niqe", 4.0),
+            row("2", "a", "", "The file is cut off."),
+            row("2", "a", "psnr", 21.0),
+            row("3", "b", "", "The file is cut off."),
+            row("3", "b", "psnr", 22.0),
+        ]
+    )
+    found = [(f.image, f.method, f.metric, f.error) for f in select(rows).failures]
+    assert found == [("2", "a", "niqe", "The file is cut off.")]
+
+
 def test_speed_is_the_median_per_picture_not_per_row():
     rows = to_frame(
         row(name, "a", metric, 1.0, seconds=seconds, height=1000, width=500, peak_mib=peak)

@@ -80,6 +80,24 @@ def test_learn_then_compare_then_score(pictures, clip, capsys, tmp_path):
     assert main(["score", str(pictures / "hazy"), "--prompts", str(made), *clip]) == 0
 
 
+def test_learning_nothing_is_refused_and_harms_no_file(pictures, clip, capsys, tmp_path):
+    made = tmp_path / "made.safetensors"
+    made.write_bytes(b"precious")
+    folders = ["--positive-dir", str(pictures / "hazy"), "--negative-dir", str(pictures / "clear")]
+    for flag in ("--steps", "--context"):
+        assert main(["learn", *folders, "--output", str(made), flag, "0", *clip]) == 2
+        assert f"{flag} is at least 1" in capsys.readouterr().err
+    assert made.read_bytes() == b"precious"
+
+
+def test_records_say_which_words_were_used(pictures, clip, capsys):
+    words = ["--positive", "smoky street", "--negative", "clear street"]
+    assert main(["score", str(pictures / "hazy"), *words, "--json", *clip]) == 0
+    record = json.loads(capsys.readouterr().out)[0]
+    assert record["prompts"] == "haze, own words"
+    assert (record["positive"], record["negative"]) == (["smoky street"], ["clear street"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [

@@ -73,11 +73,24 @@ def test_hub_forms(rows, tmp_path, capsys):
         (["{rows}", "--format", "pdf"], 2, "pdf"),
         (["{rows}", "--methods", "net-x"], 2, "net-a"),
         (["{text}"], 1, "text.sqlite"),
+        (["{empty}"], 1, "neither a row file"),
+        (["{none}"], 1, "columns of a row file"),
+        (["{cut}"], 1, "row 3"),
+        (["{line}"], 1, "row 2"),
     ],
 )
 def test_mistakes_are_one_sentence(rows, tmp_path, capsys, words, status, said):
     (tmp_path / "text.sqlite").write_text("not a database " * 100)
-    words = [w.format(rows=rows, text=tmp_path / "text.sqlite") for w in words]
+    made = {name: tmp_path / file for name, file in (("text", "text.sqlite"), ("empty", "empty.txt"),
+            ("none", "none.csv"), ("cut", "cut.csv"), ("line", "line.jsonl"))}  # fmt: skip
+    made["empty"].touch()
+    if "{none}" in words:
+        made["none"].touch()
+    head = "image,method,metric,value,protocol\n" + "a,b,psnr,20.5,x\n" * 2
+    made["cut"].write_text(head + "a,b,psnr,2")
+    made["line"].write_text('{"image": "a", "method": "b", "metric": "psnr", "value": 1}\n{"image": "a"')
+    words = [w.format(rows=rows, **made) for w in words]
     assert main(["export", *words, "--output", str(tmp_path / "out")]) == status
+    assert made["empty"].read_bytes() == b""
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and "Traceback" not in error
