@@ -29,7 +29,8 @@ def convolution_rate(device: str, dtype: str) -> float:
     """Operations a second of a 3x3 convolution, 64 to 64 channels, on 256x256 pixels."""
     import torch
 
-    from restorers.device import choose_device, choose_dtype
+    from devices import choose_device
+    from restorers.device import choose_dtype
 
     place = choose_device(device)
     number = choose_dtype(dtype, place)

@@ -1,11 +1,10 @@
-"""Where and in which precision a restorer runs, how much memory there is, and what a run used of it."""
+"""In which precision a restorer runs, how much memory there is, and what a run used of it."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -23,25 +22,6 @@ _CGROUPS = (
 )
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """Device by name.
-
-    Args:
-        name: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises:
-        UsageError: There is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise UsageError(f"There is no device called {name!r}; use auto, cpu, cuda or cuda:N.")
-    index = int(name.partition(":")[2] or 0)  # not of torch.device, in which cuda:256 is cuda:0
-    if name != "cpu" and index >= torch.cuda.device_count():
-        raise UsageError(f"There is no {name} on this machine; use --device auto or cpu.")
-    return torch.device(name)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

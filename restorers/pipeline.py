@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from devices import choose_device
 from errors import ImageError, UsageError, first_line
 from images import Picture, check_batch, read_picture, to_pixels, write_picture
 from restorers.base import Restorer, flush_denormals
-from restorers.device import choose_device, choose_dtype, free_memory, peak_mib, precision, reset_peak
+from restorers.device import choose_dtype, free_memory, peak_mib, precision, reset_peak
 from restorers.memory import bytes_per_pixel
 from restorers.tiling import SMALLEST_TILE, restore_tiled, tile_count
 

@@ -138,8 +138,8 @@ class Scenes(Source):
         root: Folder of the tars.
         cache: Folder for packed pools.
         haze_range: What haze to draw in training.
-        validation: Options of the recipe's validation: ``haze`` (a table, or absent for the SOTS recipe), ``pairs`` of the
-            quick selection, and ``draws`` of that haze from each picture.
+        validation: Options of the recipe's validation: ``haze`` (a table, or absent for the SOTS recipe), ``pairs`` of
+            the quick selection, and ``draws`` of that haze from each picture.
         turns: Whether pictures may be turned by quarter turns; haze outdoors has an up and a down.
     """
 

@@ -43,8 +43,8 @@ class Recipe:
         loss: Weights and options of the losses; the task defines the keys.
         validation: What to validate on; the task defines the keys.
         manifest: File name below the data root to its sha256: the run refuses other data.
-        card: Fields for the card of published weights (title, summary, trained_on, licence), and ``validated_on``, what its
-            figures were measured on.
+        card: Fields for the card of published weights (title, summary, trained_on, licence), and ``validated_on``, what
+            its figures were measured on.
     """
 
     name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 import gradio as gr
 
@@ -12,11 +11,10 @@ from errors import HubError
 from eval.metrics.registry import spec
 from restorers import registry
 from restorers.card import TASKS, Figure, RestorerCard
+from restorers.networks import WEIGHTS
 from ui import html, text
 from ui.advice import refused
 from ui.engine import Engine
-
-WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
 
 
 def build(engine: Engine, method: gr.Dropdown, methods: gr.CheckboxGroup) -> None:

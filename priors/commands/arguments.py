@@ -7,12 +7,15 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from errors import ImageError
 from images import list_pictures
 from priors.prompts import DEFAULT, PromptSet
 from priors.prompts import load as load_prompts
+
+if TYPE_CHECKING:
+    from priors.clip import ClipPrior
 
 
 def add_clip(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +52,14 @@ def prompts_of(arguments: argparse.Namespace) -> PromptSet:
 def words(prompts: PromptSet) -> dict[str, Any]:
     """What a record says about the prompts: the set's name, and the words of both ends."""
     return {"prompts": prompts.name, "positive": list(prompts.positives), "negative": list(prompts.negatives)}
+
+
+def clip_of(arguments: argparse.Namespace) -> ClipPrior:
+    """The CLIP that the flags name, on the device that they name."""
+    from devices import choose_device
+    from priors.clip import load
+
+    return load(arguments.clip, device=str(choose_device(arguments.device or "cpu")))
 
 
 def pictures_of(inputs: list[str]) -> list[Path]:

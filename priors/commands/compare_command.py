@@ -30,11 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Encode once, judge every set, print a table."""
     from priors import prompts as prompt_sets
-    from priors.clip import load
     from priors.evaluate import encode_folders, rank
 
     sets = [prompt_sets.load(name) for name in arguments.prompts or prompt_sets.names()]
-    prior = load(arguments.clip, device=arguments.device)
+    prior = shared.clip_of(arguments)
     labelled = encode_folders(
         prior, arguments.positive_dir, arguments.negative_dir, progress=shared.progress("encoding")
     )

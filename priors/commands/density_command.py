@@ -38,11 +38,10 @@ def execute(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from images import read_picture, write_picture
-    from priors.clip import load
     from priors.density import encode_picture
 
     prompts, picture = shared.prompts_of(arguments), read_picture(arguments.image)
-    prior = load(arguments.clip, device=arguments.device)
+    prior = shared.clip_of(arguments)
     began = time.perf_counter()
     encoded = encode_picture(prior, picture, grid=arguments.grid, route=arguments.route)
     density = encoded.map(prompts)

@@ -33,7 +33,6 @@ def execute(arguments: argparse.Namespace) -> int:
     """Encode, learn and save."""
     from errors import UsageError
     from images import read_picture
-    from priors.clip import load
     from priors.learn import Settings, learn
 
     for flag, value in (("--steps", arguments.steps), ("--context", arguments.context)):
@@ -44,7 +43,7 @@ def execute(arguments: argparse.Namespace) -> int:
              for folder in (arguments.positive_dir, arguments.negative_dir)]  # fmt: skip
     chosen = {k: v for k, v in (("steps", arguments.steps), ("context", arguments.context)) if v is not None}
     settings = Settings(seed=arguments.seed, **chosen)
-    prior = load(arguments.clip, device=arguments.device)
+    prior = shared.clip_of(arguments)
     learned = learn(prior, *sides, start=start, settings=settings, progress=shared.progress("encoding"))
     learned.save(arguments.output)
     record = {"output": arguments.output, "pictures": learned.pictures, "steps": settings.steps, "clip": prior.name,

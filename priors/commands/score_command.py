@@ -31,11 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Score, print, and return 1 if a picture could not be read."""
     from images import read_picture
-    from priors.clip import load
     from priors.density import encode_picture
 
     prompts, paths = shared.prompts_of(arguments), shared.pictures_of(arguments.input)
-    prior = load(arguments.clip, device=arguments.device)
+    prior = shared.clip_of(arguments)
     records, failed = [], False
     for path in paths:
         began = time.perf_counter()

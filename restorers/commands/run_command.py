@@ -91,7 +91,8 @@ def find_inputs(inputs: Iterable[str], output: Path, *, overwrite: bool = False)
 
 def execute(arguments: argparse.Namespace) -> int:
     """Restore every picture; failures are reported one by one and counted at the end."""
-    from restorers.device import choose_device, choose_dtype
+    from devices import choose_device
+    from restorers.device import choose_dtype
 
     output = Path(arguments.output)
     paths = find_inputs(arguments.inputs, output, overwrite=arguments.overwrite)

@@ -105,6 +105,7 @@ def test_records_say_which_words_were_used(pictures, clip, capsys):
         (["score", ".", "--prompts", "hase"], 2, "did you mean haze"),
         (["score", ".", "--prompts", "none.json"], 1, "There is no prompt set"),
         (["score", "{hazy}", "--clip", "vit"], 2, "names no CLIP"),
+        (["score", "{hazy}", "--device", "foo"], 2, "no device called 'foo'"),
         (["score", "{hazy}", "--clip", "local-dir:/nowhere"], 1, "There is no folder"),
         (["density", "{hazy}/0.png", "--output", "m.png", "--grid", "x"], 1, "A grid is 'auto' or a number"),
     ],
