@@ -152,7 +152,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
         page, _ = launch(Settings(data=Path(data), host="127.0.0.1"), prevent_thread_lock=True, quiet=True)
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        for name in arguments.only:
+        names = list(arguments.only)
+        if "leaderboard" in names and "evaluate" not in names:
+            names.insert(0, "evaluate")  # what the board shows
+        for name in names:
             for look in arguments.looks:
                 if look != "phone" or name in ("restore", "evaluate"):
                     print(take(browser, page.local_url, name, look).relative_to(ROOT))

@@ -30,8 +30,8 @@ class DehazeTask(RestorerTask):
 
     - ``data``: ``sources``: name (``nyu``, ``photographs``, ``exposures``, ``folders``, ``sets``) to its options with a
       ``share`` of the samples; ``crop``, ``zoom`` and ``views``, see ``training/views.py``; ``growth``, see
-      ``training/growth.py``; ``start``, the registered method whose weights the network starts from, or ``settle``, the number of crops by
-      which AECR-Net's start weights are scaled (``training/settle.py``).
+      ``training/growth.py``; ``start``, the registered method whose weights the network starts from, or ``settle``, the
+      number of crops by which AECR-Net's start weights are scaled (``training/settle.py``).
     - ``loss``: weights ``l1``, ``contrastive``, ``spectrum``; for the contrastive term ``features`` (``vgg19``,
       ``squeezenet``, ``clip``), ``negatives``, ``positives_only``, ``floor``, and ``after``, the step from which it is
       added.
