@@ -121,7 +121,8 @@ def count_macs(module: torch.nn.Module, x: torch.Tensor) -> tuple[int, tuple[str
     """Multiply-accumulates of one forward pass, and which operators were met that the count leaves out.
 
     Convolutions (also transposed and deformable), matrix products and attention are counted; additions,
-    activations and normalisations are not, as everywhere in the field.
+    activations and normalisations are not, as everywhere in the field. Parts whose work no counter sees say so by an
+    attribute ``uncounted``.
     """
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -140,6 +141,7 @@ def count_macs(module: torch.nn.Module, x: torch.Tensor) -> tuple[int, tuple[str
     counted = {str(packet) for packet in counter.flop_registry}
     left = sorted(name for name in seen - counted if not name.startswith("aten.") or any(u in name for u in _UNCOUNTED))
     left = [name for name in left if not name.startswith(("prim.", "prims.", "profiler."))]
+    left += sorted({part.uncounted for part in module.modules() if isinstance(getattr(part, "uncounted", None), str)})
     total = counter.get_total_flops() // 2
     notes = () if total else ("its arithmetic happens outside torch's counted operators",)
     return total, (*notes, *([f"not counted: {', '.join(left)}"] if left else ()))

@@ -42,6 +42,8 @@ class SelectiveScan2d(nn.Module):
         implementation: Of the scan, see :func:`restorers.blocks.selective_scan.selective_scan`.
     """
 
+    uncounted = "the selective scans"
+
     def __init__(self, channels: int, state: int = 16, expansion: int = 2, implementation: str = "auto") -> None:
         super().__init__()
         self.implementation = implementation

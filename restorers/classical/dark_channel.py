@@ -48,6 +48,7 @@ class DarkChannel(Restorer):
     """
 
     card = CARD
+    uncounted = "the dark channel prior"
 
     def __init__(
         self,

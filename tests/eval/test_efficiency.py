@@ -63,6 +63,15 @@ def test_what_is_not_counted_is_named():
     assert "grid_sampler_2d" in notes[1] and "_fft_c2c" in notes[1]
 
 
+def test_parts_that_no_counter_sees_name_themselves():
+    class Hidden(nn.Conv2d):
+        uncounted = "a walk in the woods"
+
+    total, notes = macs(nn.Sequential(Hidden(3, 4, 1), Hidden(4, 4, 1)), 1, 3, 8, 8)
+    assert total == 64 * (12 + 16)
+    assert notes == ("not counted: a walk in the woods",)
+
+
 def test_measure_gives_every_figure():
     module = nn.Conv2d(3, 3, 3, padding=1)
     found = efficiency.measure(module, height=64, width=96, repeats=2)
