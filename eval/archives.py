@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
+import hashlib
 import lzma
 import stat
 import tarfile
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from errors import SetError
+from errors import ImageError, SetError
 from eval.sources import BrokenSource, Source, SpanSource, ZipSource
 from images import is_picture_name
 
@@ -93,14 +94,16 @@ def zip_name(member: zipfile.ZipInfo) -> str:
     return name.replace("\\", "/")
 
 
-def list_tar(path: Path, limits: Limits | None = None) -> tuple[list[SpanSource], list[str]]:
+def list_tar(path: Path, limits: Limits | None = None) -> tuple[list[Source], list[str]]:
     """Members of an uncompressed tar that are regular files with a picture's name, and what was left out.
+
+    A tar has no checksums, so members of one name and size are read to see whether they are the same.
 
     Raises:
         SetError: It is no tar, or it claims more than the limits.
     """
     limits = limits or Limits()
-    sources: list[SpanSource] = []
+    sources: list[Source] = []
     remarks: list[str] = []
     total = 0
     try:
@@ -119,7 +122,7 @@ def list_tar(path: Path, limits: Limits | None = None) -> tuple[list[SpanSource]
                     sources.append(SpanSource(name.removeprefix("./"), member.size, str(path), member.offset_data))
     except (tarfile.TarError, OSError) as error:
         raise SetError(f"{path.name} is not a tar that can be read ({error}); pack it again.") from error
-    return sources, remarks
+    return _without_repeats(sources, remarks), remarks
 
 
 def plain_tar(path: Path, hold: list[object], limits: Limits | None = None) -> Path:
@@ -193,11 +196,25 @@ def _without_repeats(sources: list[Source], remarks: list[str]) -> list[Source]:
             kept.append(source)
             continue
         place = first[source.name]
-        if kept[place].fingerprint() != source.fingerprint():
+        if not isinstance(kept[place], BrokenSource) and not _same_content(kept[place], source):
             reason = f"{source.name} is in the archive more than once with different content; keep one of them."
             kept[place] = BrokenSource(source.name, source.size, reason)
             remarks.append(reason)
     return kept
+
+
+def _same_content(one: Source, other: Source) -> bool:
+    """Whether two members hold the same bytes, by their checksums where the archive has some."""
+    if one.fingerprint() != other.fingerprint():
+        return False
+    try:
+        return isinstance(one, ZipSource) or _digest(one) == _digest(other)
+    except ImageError:  # cut off, or too large to be a picture: nobody can say
+        return False
+
+
+def _digest(source: Source) -> bytes:
+    return hashlib.sha256(source.read_bytes()).digest()
 
 
 def _readable(name: str) -> str:

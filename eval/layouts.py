@@ -7,14 +7,14 @@ import io
 import json
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from errors import SetError
+from errors import SetError, first_line
 from eval.archives import Limits, list_tar, list_zip, plain_tar
-from eval.pairing import without_common_folder
+from eval.pairing import NameIndex, without_common_folder
 from eval.sources import FileSource, ParquetSource, Source
 from images import is_picture_name, list_pictures, natural_key
 
@@ -113,15 +113,10 @@ def list_folder(folder: Path, limits: Limits | None = None) -> Listing:
     for path in paths:
         name = os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
         listed[name] = file_source(path, name)
-    tables = sorted(path for name in METADATA_NAMES for path in folder.rglob(name))
-    records = []
-    for table in tables:
-        inside = table.parent.relative_to(folder).as_posix()
-        records += [(inside, record) for record in _records(table.name, table.read_bytes())]
-    if listed and records:
-        return _by_metadata(folder.name, listed, records, tables[0].name)
     if listed:
-        return _two_sides(Listing(folder.name, tuple(listed.values())))
+        tables = sorted(path for name in METADATA_NAMES for path in folder.rglob(name))
+        named = {path.relative_to(folder).as_posix(): path.read_bytes() for path in tables}
+        return _by_metadata(folder.name, listed, named)
     packed = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     if parquets := [path for path in packed if path.suffix == ".parquet" and path.name not in METADATA_NAMES]:
         return replace(list_parquet(parquets), name=folder.name)
@@ -166,56 +161,45 @@ def list_parquet(paths: Sequence[Path]) -> Listing:
     import pyarrow
     import pyarrow.parquet
 
-    inputs: list[Source] = []
-    references: list[Source | None] = []
-    row_number = 0
+    found: list[tuple[Source, Source | None]] = []
     for path in paths:
         try:
-            table = pyarrow.parquet.ParquetFile(path)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise SetError(f"{path.name} is not a Parquet file that can be read ({error}).") from error
-        with table:
-            columns = [field.name for field in table.schema_arrow if _holds_pictures(field.type)]
-            chosen = choose_columns(columns)
-            if chosen is None:
-                raise SetError(f"{path.name} has no column of pictures; its columns are {table.schema_arrow.names}.")
-            input_column, reference_column = chosen
-            typed = pyarrow.types.is_struct(table.schema_arrow.field(input_column).type)
-            for group in range(table.num_row_groups):
-                count = table.metadata.row_group(group).num_rows
-                stored = [None] * count
-                if typed:
-                    cells = table.read_row_group(group, columns=[f"{input_column}.path"]).column(0).to_pylist()
-                    stored = [cell["path"] if cell else None for cell in cells]
-                for row in range(count):
-                    name = stored[row] or f"{row_number:08d}.png"
-                    inputs.append(ParquetSource(name, 0, str(path), input_column, group, row))
-                    if reference_column:
-                        references.append(ParquetSource(name, 0, str(path), reference_column, group, row))
-                    row_number += 1
-    pairs = tuple(references) if references else None
-    return Listing(paths[0].name, tuple(inputs), pairs, how="by the rows of the table")
+            with pyarrow.parquet.ParquetFile(path) as table:
+                found += _parquet_pairs(path, table, first_row=len(found))
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            raise SetError(_damaged_parquet(path.name, error)) from error
+    references = tuple(reference for _, reference in found)
+    pairs = references if any(references) else None
+    return Listing(paths[0].name, tuple(source for source, _ in found), pairs, how="by the rows of the table")
 
 
 def read_pair_table(path: Path) -> list[tuple[str, str | None]]:
     """Names of inputs and references from a CSV, TSV or JSON Lines table.
 
     The columns are found by name (``input``/``reference``, ``hazy``/``gt``, ``input_file_name``/``target_file_name``
-    …); a table of two columns without a heading is read as input, reference.
+    …); a table of two columns without a heading is read as input, reference. A line may lack a reference, never an
+    input.
 
     Raises:
-        SetError: It cannot be read or its columns say nothing.
+        SetError: It cannot be read, its columns say nothing, or a line names no input.
     """
     if not path.is_file():
         raise SetError(f"There is no table {str(path)!r}; check the path.")
     records = _records(path.name, path.read_bytes())
     if not records:
         raise SetError(f"{path.name} has no lines; give it one line per pair.")
-    chosen = choose_columns([str(name) for name in records[0]])
+    columns = _columns(records)
+    chosen = choose_columns(columns)
     if chosen is None:
-        raise SetError(f"{path.name} needs a column 'input' and a column 'reference'; it has {list(records[0])}.")
+        raise SetError(f"{path.name} needs a column 'input' and a column 'reference'; it has {columns}.")
     first, second = chosen
-    return [(str(record[first]), str(record[second]) if second and record.get(second) else None) for record in records]
+    pairs = []
+    for record in records:
+        name = record.name_in(first)
+        if name is None:
+            raise SetError(f"{record.place} names no input in the column {first!r}; add it, or remove the line.")
+        pairs.append((name, record.name_in(second)))
+    return pairs
 
 
 def choose_columns(columns: Sequence[str]) -> tuple[str, str | None] | None:
@@ -245,17 +229,13 @@ def _word(name: str) -> str:
 
 def _list_zip(path: Path, limits: Limits | None) -> Listing:
     sources, remarks = list_zip(path, limits, also=METADATA_NAMES)
-    pictures = {source.name: source for source in sources if is_picture_name(source.name)}
-    records = []
-    tables = [source for source in sources if not is_picture_name(source.name)]
-    for table in tables:
-        folder = PurePosixPath(table.name).parent.as_posix()
-        records += [(folder, record) for record in _records(table.name, table.read_bytes())]
-    if pictures and records:
-        listing = _by_metadata(path.name, pictures, records, PurePosixPath(tables[0].name).name)
-        return replace(listing, remarks=tuple(remarks))
-    ordered = sorted(pictures.values(), key=lambda source: natural_key(source.name))
-    return _two_sides(Listing(path.name, tuple(ordered), remarks=tuple(remarks)))
+    ordered = sorted(sources, key=lambda source: natural_key(source.name))
+    pictures = {source.name: source for source in ordered if is_picture_name(source.name)}
+    tables = {
+        source.name: source.read_bytes() for source in sources if PurePosixPath(source.name).name in METADATA_NAMES
+    }
+    listing = _by_metadata(path.name, pictures, tables)
+    return replace(listing, remarks=(*remarks, *listing.remarks))
 
 
 def _list_table(path: Path) -> Listing:
@@ -267,27 +247,50 @@ def _list_table(path: Path) -> Listing:
     return Listing(path.name, tuple(inputs), pairs, how=f"by {path.name}")
 
 
-def _by_metadata(name: str, files: dict[str, Any], records: list[tuple[str, dict[str, Any]]], table: str) -> Listing:
-    """An imagefolder: names in the table are relative to the table's folder, and only listed files are used."""
-    chosen = choose_columns(list(records[0][1]))
-    if chosen is None:
+def _by_metadata(name: str, files: dict[str, Source], tables: dict[str, bytes]) -> Listing:
+    """An imagefolder: names in a table are relative to the table's folder, and only listed files are used.
+
+    Tables that say nothing are passed over; without any other the pictures are all on one side, or in two folders.
+    """
+    known = NameIndex.of(files)
+    pairs: list[tuple[Source, Source | None]] = []
+    remarks: list[str] = []
+    used = []
+    for table, data in tables.items():
+        records = _records(table, data)
+        chosen = choose_columns(_columns(records))
+        if chosen is not None:
+            used.append(PurePosixPath(table).name)
+            pairs += _metadata_pairs(table, records, chosen, known, remarks)
+    if not used:
         return _two_sides(Listing(name, tuple(files.values())))
-    inputs: list[Source] = []
-    references: list[Source | None] = []
-    remarks = []
-    for folder, record in records:
+    references = tuple(reference for _, reference in pairs)
+    return Listing(
+        name,
+        tuple(source for source, _ in pairs),
+        references if any(references) else None,
+        how=f"by {used[0]}",
+        remarks=tuple(remarks),
+    )
+
+
+def _metadata_pairs(
+    table: str, records: Sequence[_Record], columns: tuple[str, str | None], known: NameIndex, remarks: list[str]
+) -> Iterator[tuple[Source, Source | None]]:
+    """The pairs of one table; what is not in the set goes to the remarks."""
+    place = PurePosixPath(table)
+    for record in records:
         found = []
-        for column in chosen:
-            value = record.get(column) if column else None
-            path = PurePosixPath(folder, str(value)).as_posix() if value else None
-            found.append(files.get(path) if path else None)
-            if path and path not in files:
-                remarks.append(f"{table} names {value!r}, which is not in the set.")
+        for column in columns:
+            value = record.name_in(column)
+            source = known.get((place.parent / value).as_posix()) if value else None
+            if value and source is None:
+                remarks.append(f"{place.name} names {value!r}, which is not in the set.")
+            found.append(source)
         if found[0] is not None:
-            inputs.append(found[0])
-            references.append(found[1])
-    pairs = tuple(references) if any(references) else None
-    return Listing(name, tuple(inputs), pairs, how=f"by {table}", remarks=tuple(remarks))
+            yield found[0], found[1]
+        elif record.name_in(columns[0]) is None:
+            remarks.append(f"{record.place} was left out: it names no input in the column {columns[0]!r}.")
 
 
 def _two_sides(listing: Listing) -> Listing:
@@ -316,27 +319,131 @@ def _holds_pictures(kind: Any) -> bool:
     import pyarrow
 
     if pyarrow.types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0
+        return _has_field(kind, "bytes")
     return pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
 
 
-def _records(name: str, data: bytes) -> list[dict[str, Any]]:
-    """Lines of a table as dictionaries."""
-    if name.endswith(".parquet"):
-        import pyarrow.parquet
+def _has_field(kind: Any, field: str) -> bool:
+    import pyarrow
 
-        return pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
+    return pyarrow.types.is_struct(kind) and kind.get_field_index(field) >= 0
+
+
+def _parquet_pairs(path: Path, table: Any, first_row: int) -> Iterator[tuple[Source, Source | None]]:
+    """The rows of one Parquet file, called as they call themselves, or else by their number."""
+    schema = table.schema_arrow
+    chosen = choose_columns([field.name for field in schema if _holds_pictures(field.type)])
+    if chosen is None:
+        raise SetError(f"{path.name} has no column of pictures; its columns are {schema.names}.")
+    kind = schema.field(chosen[0]).type
+    row_number = first_row
+    for group in range(table.num_row_groups):
+        stored = [None] * table.metadata.row_group(group).num_rows
+        if _has_field(kind, "path"):
+            cells = table.read_row_group(group, columns=[f"{chosen[0]}.path"]).column(0).to_pylist()
+            stored = [cell["path"] if cell else None for cell in cells]
+        for row, own_name in enumerate(stored):
+            name = own_name or f"{row_number:08d}.png"
+            source, reference = (
+                ParquetSource(name, 0, str(path), column, group, row) if column else None for column in chosen
+            )
+            yield source, reference
+            row_number += 1
+
+
+@dataclass(frozen=True)
+class _Record:
+    """One line of a table.
+
+    Attributes:
+        place: Where it stands, as the start of a sentence.
+        cells: What it says, by column.
+    """
+
+    place: str
+    cells: Mapping[str, Any]
+
+    def name_in(self, column: str | None) -> str | None:
+        """The file name in a column; None where there is none."""
+        value = self.cells.get(column) if column else None
+        return str(value) if value is not None and str(value).strip() else None
+
+
+def _columns(records: Iterable[_Record]) -> list[str]:
+    """Every column that any line has, in the order of appearance."""
+    return list(dict.fromkeys(column for record in records for column in record.cells))
+
+
+def _records(name: str, data: bytes) -> list[_Record]:
+    """Lines of a table."""
+    if name.lower().endswith(".parquet"):
+        return _parquet_records(name, data)
     try:
         text = data.decode("utf-8-sig")
-        if name.endswith(".jsonl"):
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        rows = list(csv.reader(io.StringIO(text), delimiter="\t" if name.endswith(".tsv") else ","))
-    except (UnicodeDecodeError, ValueError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise SetError(f"{name} cannot be read as a table ({error}); save it as UTF-8 CSV.") from error
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
-    if rows and len(rows[0]) <= 2 and all(is_picture_name(cell.strip()) for cell in rows[0]):
-        rows.insert(0, ["input", "reference"][: len(rows[0])])
-    return [{n.strip(): c.strip() for n, c in zip(rows[0], row, strict=False)} for row in rows[1:]]
+    return _json_records(name, text) if name.lower().endswith(".jsonl") else _csv_records(name, text)
+
+
+def _csv_records(name: str, text: str) -> list[_Record]:
+    """Lines of a CSV or TSV table; one that is shorter than the heading lacks the last columns."""
+    reader = csv.reader(io.StringIO(text), delimiter="\t" if name.lower().endswith(".tsv") else ",")
+    try:
+        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise SetError(f"Line {reader.line_num} of {name} is not CSV ({error}); save it as UTF-8 CSV.") from error
+    lines = [(number, cells) for number, cells in lines if any(cells)]
+    if not lines:
+        return []
+    heading = lines[0][1]
+    if _names_pictures(heading):
+        heading = ["input", "reference"][: max(len(cells) for _, cells in lines)]
+    else:
+        lines = lines[1:]
+    empty = [""] * len(heading)
+    return [
+        _Record(f"Line {number} of {name}", dict(zip(heading, cells + empty, strict=False))) for number, cells in lines
+    ]
+
+
+def _names_pictures(cells: Sequence[str]) -> bool:
+    """Whether the first line of a table is a pair already; its reference may be lacking."""
+    return len(cells) <= 2 and is_picture_name(cells[0]) and all(is_picture_name(cell) for cell in cells if cell)
+
+
+def _json_records(name: str, text: str) -> list[_Record]:
+    """Lines of a JSON Lines table."""
+    records = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        place = f"Line {number} of {name}"
+        try:
+            cells = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise SetError(f"{place} is not JSON ({first_line(error)}); write one object on every line.") from error
+        if not isinstance(cells, dict):
+            raise SetError(
+                f"{place} is {line.strip()[:40]} and not an object; write it like "
+                '{"input": "hazy/1.png", "reference": "clear/1.png"}.'
+            )
+        records.append(_Record(place, cells))
+    return records
+
+
+def _parquet_records(name: str, data: bytes) -> list[_Record]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise SetError(_damaged_parquet(name, error)) from error
+    return [_Record(f"Row {number} of {name}", row) for number, row in enumerate(rows, start=1)]
+
+
+def _damaged_parquet(name: str, error: Exception) -> str:
+    return f"{name} is not a Parquet file that can be read ({first_line(error)}); copy or write it again."
 
 
 def _text(path: Path) -> str:

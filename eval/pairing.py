@@ -7,8 +7,9 @@ the one that pairs most; the report says which one that was, what it left over, 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from errors import SetError, UnknownNameError
@@ -232,10 +233,11 @@ def match(inputs: Sequence[Source], references: Sequence[Source], rule: Rule) ->
     """For every input the positions of the references that answer to its word.
 
     Folders count when they help: ``a/01`` pairs with ``a/01`` rather than with ``b/01``. Case counts when it helps:
-    ``IMG_1`` pairs with ``img_1`` only if there is no ``IMG_1``.
+    ``IMG_1`` pairs with ``img_1`` only if there is no ``IMG_1``. How accents are encoded never counts: references
+    that differ in nothing else are all found.
     """
-    input_paths = without_common_folder([source.name for source in inputs])
-    reference_paths = without_common_folder([source.name for source in references])
+    input_paths = without_common_folder([composed(source.name) for source in inputs])
+    reference_paths = without_common_folder([composed(source.name) for source in references])
     indexes: list[dict[str, list[int]]] = [defaultdict(list) for _ in range(3)]
     for position, path in enumerate(reference_paths):
         for index, word in zip(indexes, _words(path, rule.reference_word), strict=True):
@@ -248,19 +250,49 @@ def match(inputs: Sequence[Source], references: Sequence[Source], rule: Rule) ->
 
 
 def keys_of(paths: Sequence[str]) -> list[str]:
-    """A short unique name for every path: no common folders, no suffix unless two would be the same without it."""
+    """A short unique name for every path: no common folders, no suffix unless two would look the same without it."""
     short = without_common_folder(paths)
     stems = [_stem(path) for path in short]
     seen: dict[str, int] = defaultdict(int)
     for stem in stems:
-        seen[stem] += 1
-    keys = [stem if seen[stem] == 1 else path for stem, path in zip(stems, short, strict=True)]
+        seen[composed(stem)] += 1
+    keys = [stem if seen[composed(stem)] == 1 else path for stem, path in zip(stems, short, strict=True)]
     again: dict[str, int] = defaultdict(int)
     for index, key in enumerate(keys):
-        again[key] += 1
-        if again[key] > 1:  # the same file listed twice
-            keys[index] = f"{key}#{again[key]}"
+        again[composed(key)] += 1
+        if (count := again[composed(key)]) > 1:  # the same file listed twice, or one that looks the same
+            keys[index] = f"{key}#{count}"
     return keys
+
+
+def composed(name: str) -> str:
+    """The name with its accents in one form (NFC): macOS writes ``é`` as two characters, others as one."""
+    return unicodedata.normalize("NFC", name)
+
+
+@dataclass(frozen=True)
+class NameIndex:
+    """Sources by the names that a table may call them.
+
+    Attributes:
+        exact: By the names as they are.
+        alike: By composed names, where one source alone has that name.
+    """
+
+    exact: Mapping[str, Source]
+    alike: Mapping[str, Source]
+
+    @classmethod
+    def of(cls, sources: Mapping[str, Source]) -> NameIndex:
+        """Names for looking up."""
+        found: dict[str, set[Source]] = defaultdict(set)
+        for name, source in sources.items():
+            found[composed(name)].add(source)
+        return cls(sources, {name: next(iter(rivals)) for name, rivals in found.items() if len(rivals) == 1})
+
+    def get(self, name: str) -> Source | None:
+        """The source of that name, however its accents are encoded; None if there is none, or several."""
+        return self.exact.get(name) or self.alike.get(composed(name))
 
 
 def without_common_folder(paths: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from errors import SetError, UsageError
 from eval.archives import Limits
 from eval.inspection import inspect as look_at
 from eval.layouts import Listing, list_any, read_pair_table
-from eval.pairing import Pair, PairingReport, keys_of, pair_by_name
+from eval.pairing import NameIndex, Pair, PairingReport, composed, keys_of, pair_by_name
 from eval.sources import Source
 
 Location = str | Path | Sequence[str | Path]
@@ -142,23 +142,28 @@ def _pair_by_table(listing: Listing, other: Listing | None, table: Path) -> tupl
     if other is None:
         raise UsageError("A table of pairs needs both sides: give --reference as well.")
     inputs, references = _by_name(listing.inputs), _by_name(other.as_references)
-    first, second = [], []
+    first: list[Source] = []
+    second: list[Source | None] = []
     for input_name, reference_name in read_pair_table(table):
-        for name, known, side in ((input_name, inputs, listing), (reference_name, references, other)):
-            if name and name not in known:
-                raise SetError(f"{table.name} names {name!r}, which is not in {side.name}; correct the table.")
-        first.append(inputs[input_name])
-        second.append(references[reference_name] if reference_name else None)
+        first.append(_named(input_name, inputs, table, listing))
+        second.append(_named(reference_name, references, table, other) if reference_name else None)
     named = replace(listing, inputs=tuple(first), references=tuple(second), keys=None, how=f"by {table.name}")
     pairs, report = _paired_already(named)
     left = {source.name for source in other.as_references} - {source.name for source in second if source is not None}
     return pairs, replace(report, references=len(other.as_references), unused=tuple(sorted(left)))
 
 
-def _by_name(sources: Sequence[Source]) -> dict[str, Source]:
+def _named(name: str, known: NameIndex, table: Path, side: Listing) -> Source:
+    source = known.get(name)
+    if source is None:
+        raise SetError(f"{table.name} names {name!r}, which is not in {side.name}; correct the table.")
+    return source
+
+
+def _by_name(sources: Sequence[Source]) -> NameIndex:
     """Full names and, where they are unique, bare file names."""
     by_name = {source.name: source for source in sources}
     bare: dict[str, list[Source]] = {}
     for source in sources:
-        bare.setdefault(source.name.rpartition("/")[2], []).append(source)
-    return {name: found[0] for name, found in bare.items() if len(found) == 1} | by_name
+        bare.setdefault(composed(source.name.rpartition("/")[2]), []).append(source)
+    return NameIndex.of({name: found[0] for name, found in bare.items() if len(found) == 1} | by_name)

@@ -132,6 +132,48 @@ def test_a_name_that_stands_for_two_pictures_stands_for_none(tmp_path):
         images.pairs[0].input.read()
 
 
+def test_a_name_that_a_tar_repeats_is_treated_as_in_a_zip(tmp_path):
+    """``tar -r`` leaves both members; a tar has no checksums, so equal sizes say nothing."""
+    other = bytes([*GOOD[:-1], GOOD[-1] ^ 1])
+    members = (("a.png", GOOD), ("./a.png", other), ("a.png", GOOD), ("b.png", GOOD), ("b.png", GOOD))
+    for path, mode in ((tmp_path / "a.tar", "w"), (tmp_path / "a.tar.gz", "w:gz")):
+        with tarfile.open(path, mode) as archive:
+            for name, data in members:
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        images = open_set(path)
+        assert [pair.key for pair in images.pairs] == ["a", "b"]
+        assert images.pairs[1].input.read().height == 104
+        reason = "a.png is in the archive more than once with different content; keep one of them."
+        assert images.report.left_out == (reason,)
+        with pytest.raises(ImageError, match=reason):
+            images.pairs[0].input.read()
+
+
+def test_a_repeated_name_that_is_too_large_to_compare_stands_for_none(tmp_path, monkeypatch):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for _ in range(2):
+            member = tarfile.TarInfo("a.png")
+            member.size = len(GOOD)
+            archive.addfile(member, io.BytesIO(GOOD))
+    monkeypatch.setattr(sources, "MAX_FILE_BYTES", len(GOOD) - 1)
+    (pair,) = open_set(tmp_path / "a.tar").pairs
+    with pytest.raises(ImageError, match="more than once with different content"):
+        pair.input.read()
+
+
+def test_encrypted_notes_cost_no_picture(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"notes.txt": b"hi", "good.png": GOOD})
+    data = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + offset] |= 1
+    path.write_bytes(data)
+    images = open_set(path)
+    assert [pair.input.name for pair in images.pairs] == ["good.png"]
+    assert images.report.left_out == ("notes.txt is encrypted; zip the set again without a password.",)
+
+
 def test_clutter_is_passed_over(tmp_path):
     clutter = {"__MACOSX/._good.png": b"x", ".hidden/a.png": b"x", "good.png": GOOD, "set/.DS_Store": b"x"}
     images = open_set(write_zip(tmp_path / "a.zip", clutter))

@@ -4,7 +4,7 @@ import pytest
 
 from errors import SetError, UnknownNameError
 from eval.inspection import inspect
-from eval.pairing import RULES, keys_of, match, pair_by_name, rule_named, without_common_folder
+from eval.pairing import RULES, NameIndex, keys_of, match, pair_by_name, rule_named, without_common_folder
 from eval.sources import BytesSource
 from images import encode_picture
 from tests.eval.pictures import picture
@@ -72,6 +72,37 @@ def test_folders_count_where_they_help():
 def test_case_counts_where_it_helps():
     assert paired(["IMG.PNG"], ["img.png"]) == {"IMG.PNG": "img.png"}
     assert paired(["IMG.png"], ["img.png", "IMG.jpg"]) == {"IMG.png": "IMG.jpg"}
+
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"  # as most systems write it, and as macOS does
+
+
+def test_how_accents_are_encoded_never_counts():
+    assert paired([f"{NFD}.png"], [f"{NFC}.png"]) == {f"{NFD}.png": f"{NFC}.png"}
+    assert paired([f"{NFC}_hazy.png"], [f"{NFD}_GT.png"], "ntire") == {f"{NFC}_hazy.png": f"{NFD}_GT.png"}
+    folders = [f"{NFD}/a/1.png", f"{NFC}/b/1.png"]
+    assert paired(folders, ["a/1.png", "b/1.png"]) == {folders[0]: "a/1.png", folders[1]: "b/1.png"}
+    pairs, _ = pair_by_name(sources(f"{NFD}.png"), sources(f"{NFC}.png"))
+    assert pairs[0].key == NFD
+
+
+def test_names_that_look_the_same_are_not_merged():
+    rivals = (f"{NFC}.png", f"{NFD}.png")
+    pairs, report = pair_by_name(sources(f"{NFC}.png", "1.png"), sources(*rivals, "1.png"))
+    assert report.ambiguous == ((f"{NFC}.png", rivals),) and report.paired == 1
+    assert pairs[0].reference is None and "could pair with" in pairs[0].problem
+    pairs, _ = pair_by_name(sources(*rivals), sources("x.png", f"{NFC}.jpg"))
+    assert [pair.input.name for pair in pairs] == list(rivals)
+    assert [pair.key for pair in pairs] == [f"{NFC}.png", f"{NFD}.png#2"]
+
+
+def test_looking_up_names():
+    first, second = sources(f"{NFC}.png", f"{NFD}.png")
+    assert NameIndex.of({first.name: first}).get(second.name) is first
+    both = NameIndex.of({first.name: first, second.name: second})
+    assert both.get(first.name) is first and both.get(second.name) is second and both.get("x") is None
+    mixed = {"\u1ebf.png": first, "e\u0302\u0301.png": second}  # ế
+    assert NameIndex.of(mixed).get("\u00ea\u0301.png") is None
 
 
 def test_a_rule_never_makes_an_empty_word():

@@ -14,7 +14,7 @@ import pytest
 from errors import SetError, UsageError
 from eval.hub_sets import HubSet
 from eval.layouts import side_of
-from eval.methods import parse_methods
+from eval.methods import parse_methods, results_of
 from eval.protocol import get
 from eval.rowfiles import write_rows
 from eval.runner import make_plan, run
@@ -288,6 +288,23 @@ def test_sets_without_references(tmp_path):
     hazy, _ = write_folders(tmp_path, 2)
     images = open_set(hazy, inspect=True)
     assert not images.has_references and images.report.lines() == ["2 pictures, no references."]
+
+
+def test_results_and_references_zipped_on_a_mac(tmp_path):
+    """macOS writes accents as two characters; the pictures pair all the same and are read under their own names."""
+    inputs, references = files(2)
+    composed, decomposed = ["1.png", "caf\u00e9.png"], ["1.png", "cafe\u0301.png"]
+    hazy = write_zip(tmp_path / "hazy.zip", dict(zip(composed, inputs.values(), strict=True)))
+    clear = write_zip(tmp_path / "clear.zip", dict(zip(decomposed, references.values(), strict=True)))
+    images = open_set(hazy, clear)
+    assert images.report.clean and images.report.paired == 2
+    assert [pair.reference.name for pair in images.pairs] == decomposed
+    assert images.pairs[1].reference.read_bytes() == references["0002.png"]
+    (method,) = parse_methods(f"MINE={clear}")
+    assert {key: source.name for key, source in results_of(method, images.pairs).items()} == {
+        "1": "1.png",
+        "caf\u00e9": "cafe\u0301.png",
+    }
 
 
 def test_a_missing_file_of_a_table_costs_one_picture(tmp_path):
