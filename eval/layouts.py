@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from errors import SetError, first_line
+from errors import SetError
 from eval.archives import Limits, list_tar, list_zip, plain_tar
 from eval.pairing import NameIndex, without_common_folder
 from eval.sources import FileSource, ParquetSource, Source
+from eval.tables import Record, choose_columns, columns_of, damaged_parquet, read_pair_table, read_records, side_of
 from images import is_picture_name, list_pictures, natural_key
 
-INPUT_WORDS = (
-    "input", "inputs", "hazy", "haze", "foggy", "low", "lowlight", "lq", "lr", "degraded", "noisy", "rainy", "rain",
-    "blur", "blurry", "source", "image", "file_name", "path",
-)  # fmt: skip
-REFERENCE_WORDS = (
-    "reference", "references", "target", "targets", "gt", "ground_truth", "groundtruth", "clear", "clean", "normal",
-    "high", "hq", "hr", "sharp",
-)  # fmt: skip
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -167,64 +157,10 @@ def list_parquet(paths: Sequence[Path]) -> Listing:
             with pyarrow.parquet.ParquetFile(path) as table:
                 found += _parquet_pairs(path, table, first_row=len(found))
         except (pyarrow.ArrowException, OSError, ValueError) as error:
-            raise SetError(_damaged_parquet(path.name, error)) from error
+            raise SetError(damaged_parquet(path.name, error)) from error
     references = tuple(reference for _, reference in found)
     pairs = references if any(references) else None
     return Listing(paths[0].name, tuple(source for source, _ in found), pairs, how="by the rows of the table")
-
-
-def read_pair_table(path: Path) -> list[tuple[str, str | None]]:
-    """Names of inputs and references from a CSV, TSV or JSON Lines table.
-
-    The columns are found by name (``input``/``reference``, ``hazy``/``gt``, ``input_file_name``/``target_file_name``
-    …); a table of two columns without a heading is read as input, reference. A line may lack a reference, never an
-    input.
-
-    Raises:
-        SetError: It cannot be read, its columns say nothing, or a line names no input.
-    """
-    if not path.is_file():
-        raise SetError(f"There is no table {str(path)!r}; check the path.")
-    records = _records(path.name, path.read_bytes())
-    if not records:
-        raise SetError(f"{path.name} has no lines; give it one line per pair.")
-    columns = _columns(records)
-    chosen = choose_columns(columns)
-    if chosen is None:
-        raise SetError(f"{path.name} needs a column 'input' and a column 'reference'; it has {columns}.")
-    first, second = chosen
-    pairs = []
-    for record in records:
-        name = record.name_in(first)
-        if name is None:
-            raise SetError(f"{record.place} names no input in the column {first!r}; add it, or remove the line.")
-        pairs.append((name, record.name_in(second)))
-    return pairs
-
-
-def choose_columns(columns: Sequence[str]) -> tuple[str, str | None] | None:
-    """Which column holds the inputs and which the references, by their names."""
-    sides = {name: side_of(name) for name in columns}
-    first = [name for name, side in sides.items() if side == "input"]
-    second = [name for name, side in sides.items() if side == "reference"]
-    if first:
-        best = min(first, key=lambda name: INPUT_WORDS.index(_word(name)))
-        return best, (second[0] if second else None)
-    return (columns[0], None) if len(columns) == 1 else None
-
-
-def side_of(name: str) -> str | None:
-    """The side, "input" or "reference", that the name of a column, a folder or a tar field stands for; or None."""
-    word = _word(name)
-    return "input" if word in INPUT_WORDS else "reference" if word in REFERENCE_WORDS else None
-
-
-def _word(name: str) -> str:
-    word = name.strip().lower().replace("-", "_").replace(" ", "_")
-    for ending in ("_file_name", "_filename", "_path", "_image", "_img"):
-        if word.endswith(ending) and len(word) > len(ending):
-            word = word[: -len(ending)]
-    return {"filename": "file_name"}.get(word, word)
 
 
 def _list_zip(path: Path, limits: Limits | None) -> Listing:
@@ -257,8 +193,8 @@ def _by_metadata(name: str, files: dict[str, Source], tables: dict[str, bytes]) 
     remarks: list[str] = []
     used = []
     for table, data in tables.items():
-        records = _records(table, data)
-        chosen = choose_columns(_columns(records))
+        records = read_records(table, data)
+        chosen = choose_columns(columns_of(records))
         if chosen is not None:
             used.append(PurePosixPath(table).name)
             pairs += _metadata_pairs(table, records, chosen, known, remarks)
@@ -275,7 +211,7 @@ def _by_metadata(name: str, files: dict[str, Source], tables: dict[str, bytes]) 
 
 
 def _metadata_pairs(
-    table: str, records: Sequence[_Record], columns: tuple[str, str | None], known: NameIndex, remarks: list[str]
+    table: str, records: Sequence[Record], columns: tuple[str, str | None], known: NameIndex, remarks: list[str]
 ) -> Iterator[tuple[Source, Source | None]]:
     """The pairs of one table; what is not in the set goes to the remarks."""
     place = PurePosixPath(table)
@@ -349,101 +285,6 @@ def _parquet_pairs(path: Path, table: Any, first_row: int) -> Iterator[tuple[Sou
             )
             yield source, reference
             row_number += 1
-
-
-@dataclass(frozen=True)
-class _Record:
-    """One line of a table.
-
-    Attributes:
-        place: Where it stands, as the start of a sentence.
-        cells: What it says, by column.
-    """
-
-    place: str
-    cells: Mapping[str, Any]
-
-    def name_in(self, column: str | None) -> str | None:
-        """The file name in a column; None where there is none."""
-        value = self.cells.get(column) if column else None
-        return str(value) if value is not None and str(value).strip() else None
-
-
-def _columns(records: Iterable[_Record]) -> list[str]:
-    """Every column that any line has, in the order of appearance."""
-    return list(dict.fromkeys(column for record in records for column in record.cells))
-
-
-def _records(name: str, data: bytes) -> list[_Record]:
-    """Lines of a table."""
-    if name.lower().endswith(".parquet"):
-        return _parquet_records(name, data)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SetError(f"{name} cannot be read as a table ({error}); save it as UTF-8 CSV.") from error
-    return _json_records(name, text) if name.lower().endswith(".jsonl") else _csv_records(name, text)
-
-
-def _csv_records(name: str, text: str) -> list[_Record]:
-    """Lines of a CSV or TSV table; one that is shorter than the heading lacks the last columns."""
-    reader = csv.reader(io.StringIO(text), delimiter="\t" if name.lower().endswith(".tsv") else ",")
-    try:
-        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise SetError(f"Line {reader.line_num} of {name} is not CSV ({error}); save it as UTF-8 CSV.") from error
-    lines = [(number, cells) for number, cells in lines if any(cells)]
-    if not lines:
-        return []
-    heading = lines[0][1]
-    if _names_pictures(heading):
-        heading = ["input", "reference"][: max(len(cells) for _, cells in lines)]
-    else:
-        lines = lines[1:]
-    empty = [""] * len(heading)
-    return [
-        _Record(f"Line {number} of {name}", dict(zip(heading, cells + empty, strict=False))) for number, cells in lines
-    ]
-
-
-def _names_pictures(cells: Sequence[str]) -> bool:
-    """Whether the first line of a table is a pair already; its reference may be lacking."""
-    return len(cells) <= 2 and is_picture_name(cells[0]) and all(is_picture_name(cell) for cell in cells if cell)
-
-
-def _json_records(name: str, text: str) -> list[_Record]:
-    """Lines of a JSON Lines table."""
-    records = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        place = f"Line {number} of {name}"
-        try:
-            cells = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise SetError(f"{place} is not JSON ({first_line(error)}); write one object on every line.") from error
-        if not isinstance(cells, dict):
-            raise SetError(
-                f"{place} is {line.strip()[:40]} and not an object; write it like "
-                '{"input": "hazy/1.png", "reference": "clear/1.png"}.'
-            )
-        records.append(_Record(place, cells))
-    return records
-
-
-def _parquet_records(name: str, data: bytes) -> list[_Record]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        rows = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise SetError(_damaged_parquet(name, error)) from error
-    return [_Record(f"Row {number} of {name}", row) for number, row in enumerate(rows, start=1)]
-
-
-def _damaged_parquet(name: str, error: Exception) -> str:
-    return f"{name} is not a Parquet file that can be read ({first_line(error)}); copy or write it again."
 
 
 def _text(path: Path) -> str:

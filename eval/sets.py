@@ -12,9 +12,10 @@ from pathlib import Path
 from errors import SetError, UsageError
 from eval.archives import Limits
 from eval.inspection import inspect as look_at
-from eval.layouts import Listing, list_any, read_pair_table
+from eval.layouts import Listing, list_any
 from eval.pairing import NameIndex, Pair, PairingReport, composed, keys_of, pair_by_name
 from eval.sources import Source
+from eval.tables import read_pair_table
 
 Location = str | Path | Sequence[str | Path]
 

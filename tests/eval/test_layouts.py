@@ -11,8 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from errors import SetError
-from eval.layouts import read_pair_table
 from eval.sets import ImageSet, open_set
+from eval.tables import read_pair_table
 from tests.eval.pictures import files, write_folders, write_zip
 
 COUNT = 3

@@ -13,13 +13,13 @@ import pytest
 
 from errors import SetError, UsageError
 from eval.hub_sets import HubSet
-from eval.layouts import side_of
 from eval.methods import parse_methods, results_of
 from eval.protocol import get
 from eval.rowfiles import write_rows
 from eval.runner import make_plan, run
 from eval.sets import ImageSet, open_set
 from eval.store import Store
+from eval.tables import side_of
 from tests.eval.pictures import files, write_csv, write_folders, write_tar, write_zip
 from tests.standin_hub import StandInHub
 
