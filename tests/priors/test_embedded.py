@@ -109,7 +109,8 @@ def test_the_map_ranks_the_hazy_half_above_the_clear_one(halves):
 
 
 @pytest.mark.xfail(
-    reason="beside clear detail a hazy part reads as too thin; see the limits in docs/haze_estimation.md"
+    strict=True,
+    reason="beside clear detail a hazy part reads as too thin; see the limits in docs/haze_estimation.md",
 )
 def test_the_map_knows_how_dense_the_hazy_half_is(halves):
     assert halves[0] > 0.35
@@ -127,4 +128,6 @@ def test_maps_rank_like_the_true_density_on_scenes_never_seen(embedded):
             clear = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
             hazy, _, t = sots_pair(clear, torch.from_numpy(depth)[None, None].float(), 1.0)
             pairs.append((hazy, (1 - t)[0, 0].numpy()))
-    assert np.mean(map_correlation(embedded, pairs, prompts.get())) > 0.65  # the dark channel: 0.64
+    both, patches = (np.mean(map_correlation(embedded, pairs, prompts.get(), route=r)) for r in ("auto", "dense"))
+    assert both > 0.80  # 0.825 on these ten; patches alone 0.819, one grid of them 0.793, tiles alone 0.751
+    assert both > patches

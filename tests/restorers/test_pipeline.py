@@ -145,9 +145,11 @@ def test_senseless_tiles_are_refused(tile, overlap):
 
 
 def test_half_precision_is_close_and_recorded():
-    model = tiny.make()
+    model, seen = tiny.make(), []
+    model.body.register_forward_hook(lambda module, given, result: seen.append(result.dtype))
     half, full = restore(model, picture(64, 64), dtype="bf16"), restore(model, picture(64, 64))
     assert (half.dtype, full.dtype) == ("bfloat16", "float32")
+    assert seen == [torch.bfloat16, torch.float32], "the network's own numbers, not only the record"
     assert np.abs(half.pixels.astype(int) - full.pixels).max() <= 4
 
 

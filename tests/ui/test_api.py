@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -82,6 +83,35 @@ def test_an_unknown_method_is_one_sentence_with_the_nearest_names(client: Client
         client.predict(handle_file(pair[0]), "dark_chanel", api_name="/restore")
 
 
+@pytest.fixture
+def http(server) -> Iterator[httpx.Client]:
+    """A program that speaks plain HTTP."""
+    with httpx.Client(base_url=server.url, timeout=120) as found:
+        yield found
+
+
+@pytest.fixture
+def upload(http: httpx.Client, pair) -> str:
+    """Where the server has put an uploaded picture."""
+    form = {"files": ("output.png", pair[0].read_bytes(), "image/png")}
+    return http.post("/gradio_api/upload", files=form).raise_for_status().json()[0]
+
+
+def answer(http: httpx.Client, payload: object) -> str:
+    """What /restore says, as gradio's events."""
+    started = http.post("/gradio_api/call/restore", json={"data": [payload, "dark_channel"]})
+    assert started.status_code == 200, started.text
+    with http.stream("GET", f"/gradio_api/call/restore/{started.json()['event_id']}") as stream:
+        return "".join(stream.iter_text())
+
+
+def test_an_upload_over_plain_http_is_restored(http: httpx.Client, upload: str) -> None:
+    """What gives the refusals below their meaning: an uploaded file in the same words is taken."""
+    said = answer(http, {"path": upload, "meta": {"_type": "gradio.FileData"}})
+    assert "event: complete" in said and "event: error" not in said
+    assert ".png" in said
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -91,18 +121,14 @@ def test_an_unknown_method_is_one_sentence_with_the_nearest_names(client: Client
         {"url": "file:///etc/passwd", "path": "", "meta": {"_type": "gradio.FileData"}},
     ],
 )
-def test_no_endpoint_reads_a_path_of_the_server(server, payload: object) -> None:
-    with httpx.Client(base_url=server.url, timeout=60) as http:
-        started = http.post("/gradio_api/call/restore", json={"data": [payload, "dark_channel"]})
-        if started.status_code != 200:
-            return
-        with http.stream("GET", f"/gradio_api/call/restore/{started.json()['event_id']}") as stream:
-            said = "".join(stream.iter_text())
-    assert "event: error" in said
+def test_no_endpoint_reads_a_path_of_the_server(http: httpx.Client, payload: object) -> None:
+    said = answer(http, payload)
+    assert "event: error" in said and "event: complete" not in said
     assert "root:" not in said
 
 
-def test_files_of_the_server_are_not_served(server) -> None:
+def test_files_of_the_server_are_not_served(server, http: httpx.Client, upload: str) -> None:
+    assert http.get(f"/gradio_api/file={upload}").status_code == 200, "uploads are, at this address"
     job = server.engine.settings.rows
     for path in ("/etc/passwd", str(job), str(Path(__file__))):
-        assert httpx.get(f"{server.url}/gradio_api/file={path}").status_code in (403, 404)
+        assert http.get(f"/gradio_api/file={path}").status_code in (403, 404)

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from images import read_picture
+from priors import prompts
+from priors.clip import load
 from tests.ui.conftest import hazy, noise_picture, png, start_job, wait_for
+from ui.seen import compare_words
 
 pytestmark = pytest.mark.browser
 
@@ -106,11 +109,20 @@ def test_words_are_compared_on_a_labelled_zip(tab, embedded_clip: str, tmp_path:
         for i in range(4):
             archive.writestr(f"hazy/{i}.png", png(hazy(noise_picture(i))))
             archive.writestr(f"clear/{i}.png", png(noise_picture(i)))
+        archive.writestr("hazy/words.png", "these are words")
     page = tab("Haze")
     page.locator("#haze-labelled input[type=file]").set_input_files(path)
     page.get_by_text("labelled.zip").first.wait_for()
     page.click("#haze-compare")
     page.locator("#haze-ranking tbody tr").first.wait_for()
+    # The examples, which stand in where no zip arrives, are all readable and have other means.
+    page.locator("#haze-ranking").get_by_text("could not be read and do not count: 1.").wait_for()
+    expected, skipped = compare_words(load(embedded_clip), path, [prompts.get()])
+    assert len(skipped) == 1
+    row = page.locator("#haze-ranking tbody tr").filter(has_text=prompts.DEFAULT)
+    shown = [float(cell.get_attribute("data-value")) for cell in row.locator("td[data-value]").all()]
+    wanted = expected.loc[0, ["auroc", "accuracy", "mean_positive", "mean_negative"]]
+    assert shown == pytest.approx([float(value) for value in wanted], abs=1e-4)
 
 
 TABS = ("Restore", "Haze", "Evaluate", "Leaderboard", "Diagnose", "Models")

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from torch import nn
 
 from errors import HubError, WeightsError
 from restorers import hub, registry
@@ -187,26 +188,65 @@ def test_guide_of_another_length_is_refused(monkeypatch):
         small(**pinned, guide_sha256="f00d").vector(torch.rand(1, 3, 16, 16))
 
 
-@pytest.mark.parametrize(
-    "switch",
-    [
-        {"sve": False},
-        {"csa": False},
-        {"channel_attention": False},
-        {"spatial_attention": False},
-        {"position": False},
-        {"mode": "released"},
-    ],
-    ids=str,
-)
-def test_every_switch_changes_the_result_or_the_size(switch):
-    whole, part = stirred(small()), stirred(small(**switch))
-    x = torch.rand(1, 3, 32, 32)
+class Unchanged(nn.Module):
+    """In place of SVE or CSA: the features as they are."""
+
+    def forward(self, f, g, place):
+        return f
+
+
+class One(nn.Module):
+    """In place of what draws weights: a weight of one."""
+
+    def forward(self, x):
+        return x.new_ones(1, 1)
+
+
+def without_position(refine):
+    for part in (refine.sve, refine.csa):
+        part.position[-1].weight.zero_()
+
+
+SURGERY = {
+    "sve": lambda refine: setattr(refine, "sve", Unchanged()),
+    "csa": lambda refine: setattr(refine, "csa", Unchanged()),
+    "channel_attention": lambda refine: setattr(refine.csa, "channel", One()),
+    "spatial_attention": lambda refine: setattr(refine.csa, "importance", One()),
+    "position": without_position,
+}
+
+
+def pair_of(**options):
+    """A module that is awake, and one with other options and the same weights wherever both have them."""
+    whole, other = stirred(small()), small(**options).eval()
+    weights = whole.state_dict()
+    # The released head is shorter: it has the residual's three outputs, the last of the paper's six.
+    other.load_state_dict({name: weights[name][-len(value) :] for name, value in other.state_dict().items()})
+    return whole, other
+
+
+@pytest.mark.parametrize("switch", SURGERY)
+def test_a_switch_takes_out_its_part_and_nothing_else(switch):
+    whole, part = pair_of(**{switch: False})
+    assert (count_parameters(part) < count_parameters(whole)) == (switch != "position")
+    x, g = torch.rand(1, 3, 32, 32), F.normalize(torch.ones(1, 6), dim=-1)
     with torch.no_grad():
-        different = float((whole(x) - part(x)).abs().max()) > 1e-6
-    assert different or count_parameters(whole) != count_parameters(part)
-    if "sve" in switch or "csa" in switch or switch.keys() & {"channel_attention", "spatial_attention"}:
-        assert count_parameters(part) < count_parameters(whole)
+        before, after = whole.stages(x, g)[1], part.stages(x, g)[1]
+        SURGERY[switch](whole.refine)
+        torch.testing.assert_close(whole.stages(x, g)[1], after)
+    assert float((before - after).abs().max()) > 1e-4
+
+
+def test_released_mode_reverses_the_mask_and_adds_the_residual_alone():
+    whole, released = pair_of(mode="released")
+    x, g = torch.rand(1, 3, 32, 32), F.normalize(torch.ones(1, 6), dim=-1)
+    with torch.no_grad():
+        first, before = whole.stages(x, g)
+        whole.refine.sve.reversed_mask = True
+        residual = whole.refine.correction(first, x, g)[:, 3:]
+        after = released.stages(x, g)[1]
+        torch.testing.assert_close(after, first.clamp(0, 1) + residual)
+    assert float((before - after).abs().max()) > 1e-4
 
 
 def test_attention_without_position_branch_has_no_idle_parameters():
