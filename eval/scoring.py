@@ -129,5 +129,5 @@ def warm_up() -> None:
 
     pixels = np.random.default_rng(0).integers(0, 256, (2, BLOCK, 2 * BLOCK, 3), dtype=np.uint8)
     pair = Picture(pixels[0], "", "warm-up"), Picture(pixels[1], "", "warm-up")
-    for name in ("dehaze-rgb", "sr-y4"):
+    for name in ("dehaze-rgb", "sr-y4", "lowlight-gtmean"):  # bytes; one plane of floats; floats against bytes
         score(*pair, ("psnr", "ssim", "niqe"), get(name), niqe_parameters=embedded_model())
