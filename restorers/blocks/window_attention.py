@@ -28,13 +28,15 @@ class WindowAttention(nn.Module):
         shift: Move the windows up and left by this many pixels, below ``window``, so that neighbours of the unshifted
             windows meet. Beyond the border they see the picture mirrored; Swin's cyclic shift would show them its
             other end.
+        alignments: Outside training, take the mean over windows in so many places, ``window / alignments`` apart on the
+            diagonal: what is trained with windows on one grid otherwise shows its squares in smooth places.
     """
 
     positions: Tensor
 
-    def __init__(self, channels: int, heads: int = 1, window: int = 8, shift: int = 0) -> None:
+    def __init__(self, channels: int, heads: int = 1, window: int = 8, shift: int = 0, alignments: int = 1) -> None:
         super().__init__()
-        self.heads, self.window, self.shift = heads, window, shift
+        self.heads, self.window, self.shift, self.alignments = heads, window, shift, alignments
         self.project_in = nn.Linear(channels, 3 * channels)
         self.project_out = nn.Linear(channels, channels)
         self.bias = nn.Parameter(torch.zeros(heads, (2 * window - 1) ** 2))
@@ -43,10 +45,18 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
+        alignments = 1 if self.training else self.alignments
+        shifts = [(self.shift + i * self.window // alignments) % self.window for i in range(alignments)]
+        y = self._attend(x, shifts[0])
+        for shift in shifts[1:]:
+            y = y + self._attend(x, shift)
+        return y / alignments
+
+    def _attend(self, x: Tensor, shift: int) -> Tensor:
         count, height, width, channels = x.shape
         side = self.window
-        if self.shift:
-            x = self._mirrored(x)
+        if shift:
+            x = self._mirrored(x, shift)
             count, height, width, channels = x.shape
         rows, columns = height // side, width // side
         x = x.reshape(count, rows, side, columns, side, channels).transpose(2, 3).reshape(-1, side * side, channels)
@@ -55,9 +65,9 @@ class WindowAttention(nn.Module):
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         x = self.project_out(x.transpose(1, 2).flatten(2))
         x = x.view(count, rows, columns, side, side, channels).transpose(2, 3).reshape(count, height, width, channels)
-        return x[:, self.shift : self.shift - side, self.shift : self.shift - side] if self.shift else x
+        return x[:, shift : shift - side, shift : shift - side] if shift else x
 
-    def _mirrored(self, x: Tensor) -> Tensor:
+    def _mirrored(self, x: Tensor, shift: int) -> Tensor:
         """``shift`` pixels more above and to the left, and below and to the right what fills the last windows."""
-        before, after = self.shift, self.window - self.shift
+        before, after = shift, self.window - shift
         return F.pad(x.permute(0, 3, 1, 2), (before, after, before, after), mode="reflect").permute(0, 2, 3, 1)

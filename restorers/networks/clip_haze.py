@@ -134,14 +134,23 @@ class TrambaBlock(nn.Module):
         guidance: One of GUIDANCE.
         token_width: Width of the guide's tokens.
         shift: How far the windows are moved.
+        alignments: Of the windows, over which attention is averaged outside training.
     """
 
     def __init__(
-        self, channels: int, window: int, heads: int, state: int, guidance: str, token_width: int, shift: int = 0
+        self,
+        channels: int,
+        window: int,
+        heads: int,
+        state: int,
+        guidance: str,
+        token_width: int,
+        shift: int = 0,
+        alignments: int = 1,
     ) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
-        self.near = WindowAttention(channels, heads, window, shift)
+        self.near = WindowAttention(channels, heads, window, shift, alignments)
         self.far = SelectiveScan2d(channels, state)
         self.density = DensityWeights(channels) if guidance in ("density", "both") else None
         self.semantic = SemanticWeights(channels, token_width) if guidance in ("semantic", "both") else None
@@ -191,6 +200,8 @@ class ClipHaze(Restorer):
         token_width: Width of that CLIP's embedding; ``semantic`` depends on it.
         shifted: Move the windows of every other block, in the order in which they see the picture, by half a window.
             Windows that all lie on one grid show in the result when they are trained for long.
+        alignments: Outside training, average window attention over windows in so many places; 4 hide what is left of
+            the grid for a fifth more time.
     """
 
     card = CARD
@@ -206,6 +217,7 @@ class ClipHaze(Restorer):
         prompts: str = "haze",
         token_width: int = 128,
         shifted: bool = False,
+        alignments: int = 1,
     ) -> None:
         super().__init__()
         if guidance not in GUIDANCE:
@@ -217,7 +229,9 @@ class ClipHaze(Restorer):
         def level(channels: int, count: int) -> Level:
             heads = max(1, channels // 32)
             moved = (window // 2 if shifted and next(place) % 2 else 0 for _ in range(count))
-            return Level(TrambaBlock(channels, window, heads, state, guidance, token_width, shift) for shift in moved)
+            return Level(
+                TrambaBlock(channels, window, heads, state, guidance, token_width, shift, alignments) for shift in moved
+            )
 
         one, two, four = width, 2 * width, 4 * width
         self.stem = nn.Conv2d(3, one, 3, padding=1)

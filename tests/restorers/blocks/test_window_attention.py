@@ -47,6 +47,17 @@ def test_shifted_windows_see_the_picture_mirrored_beyond_its_border():
     torch.testing.assert_close(shifted(x), plain(x[:, rows][:, :, columns])[:, 1:9, 1:5])
 
 
+def test_alignments_are_averaged_outside_training():
+    torch.manual_seed(0)
+    layer = WindowAttention(4, window=4, shift=3, alignments=2)
+    x = torch.randn(1, 8, 8, 4)
+    single = [WindowAttention(4, window=4, shift=shift) for shift in (3, 1)]
+    for one in single:
+        one.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(layer.train()(x), single[0](x))
+    torch.testing.assert_close(layer.eval()(x), (single[0](x) + single[1](x)) / 2)
+
+
 def test_relative_positions_are_what_they_say():
     table = relative_positions(3)
     assert table.shape == (9, 9)
