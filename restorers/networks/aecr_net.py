@@ -121,12 +121,18 @@ class AecrNet(Restorer):
         return self._decode(y, half, quarter)
 
     def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features at half (2 width channels) and quarter (4 width channels) resolution."""
-        if self.whitening is not None:
-            x = self.whitening(x)
-        full = torch.relu(self.down1(F.pad(x, (3, 3, 3, 3), mode="reflect")))
-        half = torch.relu(self.down2(full))
-        return half, torch.relu(self.down3(half))
+        """Features at half (2 width channels) and quarter (4 width channels) resolution.
+
+        Outside training always in the precision of ``x``: in bfloat16 these three layers alone shift results by
+        0.1 dB, all the others together by a third of that.
+        """
+        autocast = torch.is_autocast_enabled(x.device.type) and torch.is_grad_enabled()
+        with torch.autocast(x.device.type, enabled=autocast):
+            if self.whitening is not None:
+                x = self.whitening(x)
+            full = torch.relu(self.down1(F.pad(x, (3, 3, 3, 3), mode="reflect")))
+            half = torch.relu(self.down2(full))
+            return half, torch.relu(self.down3(half))
 
     def _decode(self, y: Tensor, half: Tensor, quarter: Tensor) -> Tensor:
         y = torch.relu(self.up1(self.mix1(quarter, y)))

