@@ -83,10 +83,10 @@ def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
             traceback.print_exc()
         print(f"{parser.prog} {arguments.command}: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    except BrokenPipeError:  # the reader of our output has gone, as in "| head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
-        if isinstance(error, BrokenPipeError):  # the reader of our output has gone, as in "| head"
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
         if debug:
             traceback.print_exc()
         print(f"{parser.prog} {arguments.command}: {_of_the_system(error)}", file=sys.stderr)

@@ -46,28 +46,24 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         alignments = 1 if self.training else self.alignments
-        shifts = [(self.shift + i * self.window // alignments) % self.window for i in range(alignments)]
-        y = self._attend(x, shifts[0])
-        for shift in shifts[1:]:
-            y = y + self._attend(x, shift)
-        return y / alignments
+        x = self.project_in(x)
+        y = self._attend(x, self.shift)
+        for i in range(1, alignments):
+            y = y + self._attend(x, (self.shift + i * self.window // alignments) % self.window)
+        return self.project_out(y / alignments)
 
     def _attend(self, x: Tensor, shift: int) -> Tensor:
-        count, height, width, channels = x.shape
+        """Queries, keys and values (N, H, W, 3 C) to what the pixels of each window gather, (N, H, W, C)."""
         side = self.window
-        if shift:
-            x = self._mirrored(x, shift)
-            count, height, width, channels = x.shape
+        if shift:  # so much more above and to the left, and below and to the right what fills the last windows
+            beyond = (shift, side - shift, shift, side - shift)
+            x = F.pad(x.permute(0, 3, 1, 2), beyond, mode="reflect").permute(0, 2, 3, 1)
+        count, height, width, channels = x.shape
         rows, columns = height // side, width // side
         x = x.reshape(count, rows, side, columns, side, channels).transpose(2, 3).reshape(-1, side * side, channels)
-        q, k, v = self.project_in(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        q, k, v = x.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         bias = self.bias[:, self.positions].to(q.dtype)
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        x = self.project_out(x.transpose(1, 2).flatten(2))
-        x = x.view(count, rows, columns, side, side, channels).transpose(2, 3).reshape(count, height, width, channels)
+        x = x.transpose(1, 2).reshape(count, rows, columns, side, side, -1).transpose(2, 3)
+        x = x.reshape(count, height, width, -1)
         return x[:, shift : shift - side, shift : shift - side] if shift else x
-
-    def _mirrored(self, x: Tensor, shift: int) -> Tensor:
-        """``shift`` pixels more above and to the left, and below and to the right what fills the last windows."""
-        before, after = shift, self.window - shift
-        return F.pad(x.permute(0, 3, 1, 2), (before, after, before, after), mode="reflect").permute(0, 2, 3, 1)
