@@ -67,10 +67,7 @@ class Restorer(nn.Module, PyTorchModelHubMixin, library_name="unveil", pipeline_
             raise ImageError(
                 f"A picture of {width}x{height} is too small to restore; {SMALLEST_SIDE} pixels a side are needed."
             )
-        multiple, least = self.card.size_multiple, self.card.min_size
-        bottom = _missing(height, multiple, least)
-        right = _missing(width, multiple, least)
-        y = self.enhance(reflect_pad(x, bottom, right))
+        y = self.enhance(padded_to_multiple(x, self.card.size_multiple, self.card.min_size))
         scale = self.card.scale
         return y[..., : height * scale, : width * scale].clamp(0, 1)
 
@@ -141,6 +138,11 @@ def reflect_pad(x: Tensor, bottom: int, right: int) -> Tensor:
         x = F.pad(x, (0, across, 0, down), mode="reflect")
         bottom, right = bottom - down, right - across
     return x
+
+
+def padded_to_multiple(x: Tensor, multiple: int, least: int = 1) -> Tensor:
+    """Pad below and to the right by reflection to sides that are multiples of ``multiple`` and at least ``least``."""
+    return reflect_pad(x, *(_missing(side, multiple, least) for side in x.shape[-2:]))
 
 
 def _missing(side: int, multiple: int, least: int) -> int:

@@ -29,7 +29,7 @@ class DehazeTask(RestorerTask):
     The recipe's tables:
 
     - ``data``: ``sources``: name (``nyu``, ``photographs``, ``exposures``, ``folders``, ``sets``) to its options with a
-      ``share`` of the samples; ``crop``, ``zoom`` and ``views``, see ``training/views.py``; ``growth``, see
+      ``share`` of the samples; ``crop``, ``aspect``, ``zoom`` and ``views``, see ``training/views.py``; ``growth``, see
       ``training/growth.py``; ``start``, the registered method whose weights the network starts from, or ``settle``, the
       number of crops by which AECR-Net's start weights are scaled (``training/settle.py``).
     - ``loss``: weights ``l1``, ``contrastive``, ``spectrum``; for the contrastive term ``features`` (``vgg19``,
@@ -39,7 +39,7 @@ class DehazeTask(RestorerTask):
     """
 
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "data": ("sources", "crop", "zoom", "views", "growth", "start", "settle"),
+        "data": ("sources", "crop", "aspect", "zoom", "views", "growth", "start", "settle"),
         "loss": ("l1", "contrastive", "spectrum", "features", "negatives", "positives_only", "floor", "after"),
         "validation": ("source", "pairs", "draws", "haze"),
     }

@@ -119,7 +119,7 @@ def _has_fast_bf16(on_cpu: bool) -> bool:
     """Whether bfloat16 is computed by units made for it; emulated it is slower than single precision."""
     if not on_cpu:
         return torch.cuda.get_device_capability() >= (8, 0)
-    return bool(torch.cpu._is_amx_tile_supported())
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 class Samples(Dataset):

@@ -166,9 +166,9 @@ class Scenes(Source):
         index = int(rng.integers(len(pictures)))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         picture = pictures[index]
-        picture = data.reduce_picture(picture, view.short(min(picture.shape[:2]), rng))
-        depth = _depth(depths, index, picture.shape[:2], rng)
-        window = _window(picture.shape[0], picture.shape[1], view.crop, rng)
+        picture = data.reduce_picture(picture, view.short(*picture.shape[:2], rng))
+        depth = _drawn_depth(depths, index, picture.shape[:2], rng)
+        window = _window(*picture.shape[:2], view, rng)
         clear = data.to_tensor(picture[window])[None]
         hazy, clear = self.haze_range.apply(clear, depth[..., window[0], window[1]], generator)
         return _turned(hazy[0], clear[0], self.turns, rng)
@@ -219,12 +219,11 @@ class PairedPictures(Source):
     def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """See :meth:`Source.draw`."""
         hazy, clear = _read_pair(self.training[int(rng.integers(len(self.training)))])
-        short = min(hazy.shape[-2:])
-        scale = view.short(short, rng) / short
+        scale = view.short(*hazy.shape[-2:], rng) / min(hazy.shape[-2:])
         if scale < 1:
             size = [round(length * scale) for length in hazy.shape[-2:]]
             hazy, clear = (F.interpolate(x, size, mode="area") for x in (hazy, clear))
-        window = (..., *_window(hazy.shape[-2], hazy.shape[-1], view.crop, rng))
+        window = (..., *_window(*hazy.shape[-2:], view, rng))
         return _turned(hazy[0][window], clear[0][window], self.turns, rng)
 
     def pairs(self, *, full: bool) -> list[Pair]:
@@ -358,12 +357,23 @@ def _depth(depths: data.PicturePool, index: int, size: tuple[int, int], rng: np.
     return raw if raw.shape[-2:] == size else F.interpolate(raw, size, mode="bilinear", align_corners=False)
 
 
-def _window(height: int, width: int, crop: int, rng: np.random.Generator) -> tuple[slice, slice]:
+def _drawn_depth(depths: data.PicturePool, index: int, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
+    """Depth for a training sample: of several fields a mean of two by chance, for there are more of those."""
+    depth = _depth(depths, index, size, rng)
+    if np.ndim(depths[index]) == 2:
+        return depth
+    return torch.lerp(depth, _depth(depths, index, size, rng), float(rng.random()))
+
+
+def _window(height: int, width: int, view: View, rng: np.random.Generator) -> tuple[slice, slice]:
     """Rows and columns of a random crop."""
-    if min(height, width) < crop:
-        raise SetError(f"A training picture is smaller than the crop of {crop} pixels; lower data.crop in the recipe.")
-    top, left = int(rng.integers(height - crop + 1)), int(rng.integers(width - crop + 1))
-    return slice(top, top + crop), slice(left, left + crop)
+    if height < view.crop or width < view.columns:
+        raise SetError(
+            f"A training picture is smaller than the crop of {view.columns}x{view.crop} pixels; lower data.crop in the "
+            "recipe."
+        )
+    top, left = int(rng.integers(height - view.crop + 1)), int(rng.integers(width - view.columns + 1))
+    return slice(top, top + view.crop), slice(left, left + view.columns)
 
 
 def _turned(hazy: Tensor, clear: Tensor, turns: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -371,7 +381,8 @@ def _turned(hazy: Tensor, clear: Tensor, turns: bool, rng: np.random.Generator) 
     if rng.random() < 0.5:
         both = both.flip(-1)
     if turns:
-        both = both.rot90(int(rng.integers(4)), (-2, -1))
+        square = both.shape[-2] == both.shape[-1]
+        both = both.rot90(int(rng.integers(4)) if square else 2 * int(rng.integers(2)), (-2, -1))
     return both[0].contiguous(), both[1].contiguous()
 
 

@@ -10,22 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import cv2
 import numpy as np
 from torch import Tensor
 
 from errors import UnknownNameError
 from restorers import registry
 from restorers.networks.ptg_rm import PtgRm
-from training.data import to_tensor
-from training.exposures import SHORT, open_exposures, pseudo_pairs
-from training.hazy_pairs import Source, open_sources
+from training.dark_pairs import Darkened, Exposures
+from training.hazy_pairs import Mixture, Source, open_sources
 from training.recipe import Recipe
 from training.restorer_task import RestorerTask
 from training.validate import Pair
-from training.views import View, Views
+from training.views import Views
 
-DARK_LUMA = (8.0, 50.0)
 KINDS = ("l1", "charbonnier")
 
 
@@ -36,15 +33,16 @@ class PtgRmTask(RestorerTask):
 
     - ``data``: ``crop``, ``zoom`` and ``views``, see ``training/views.py``; ``sources``, haze sources as for a dehazer,
       or without them dark pictures and the best exposure of the same scene, of which a crop shows at least ``least``
-      of a side, whatever the zoom; ``start``, the registered method whose weights the base starts from.
+      of a side, whatever the zoom, and a share ``darkened`` of other photographs, darkened as those scenes were;
+      ``start``, the registered method whose weights the base starts from.
     - ``loss``: ``kind``: ``l1`` or ``charbonnier``, both means; ``refined``, the weight lambda_1 of the second
-      output; ``epsilon`` of Charbonnier.
+      output; ``epsilon`` of Charbonnier; ``brightness``, the weight of the pictures' mean brightness.
     - ``validation``: ``pairs`` of the quick selection, and with haze sources what a dehazer's has.
     """
 
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "data": ("crop", "zoom", "views", "sources", "least", "start"),
-        "loss": ("kind", "refined", "epsilon"),
+        "data": ("crop", "zoom", "views", "sources", "least", "darkened", "start"),
+        "loss": ("kind", "refined", "epsilon", "brightness"),
         "validation": ("source", "pairs", "draws", "haze"),
     }
 
@@ -63,7 +61,12 @@ class PtgRmTask(RestorerTask):
         if "sources" in data:
             self._source = open_sources(data["sources"], root, cache, validation)
         else:
-            self._source = Exposures(root, cache, float(data.get("least", 0.6)), validation)
+            exposures = Exposures(root, cache, float(data.get("least", 0.6)), validation)
+            share = float(data.get("darkened", 0.0))
+            sources: list[tuple[Source, float]] = [(exposures, 1 - share)]
+            if share:
+                sources.append((Darkened(root, cache, exposures), share))
+            self._source = Mixture(sources, exposures)
 
     def start(self) -> None:
         """See :meth:`Task.start`: a registered method's weights for the base."""
@@ -84,10 +87,14 @@ class PtgRmTask(RestorerTask):
         if not isinstance(self.model, PtgRm):
             first = self._distance(self.model.enhance(degraded).float(), reference)
             return {"loss": first, "first": first}
-        outputs = self.model.stages(degraded)
-        first, refined = (self._distance(output.float(), reference) for output in outputs)
-        return {"loss": first + float(self.recipe.loss.get("refined", 1.0)) * refined, "first": first,
-                "refined": refined}  # fmt: skip
+        outputs = [output.float() for output in self.model.stages(degraded)]
+        first, refined = (self._distance(output, reference) for output in outputs)
+        losses = {"first": first, "refined": refined}
+        loss = first + float(self.recipe.loss.get("refined", 1.0)) * refined
+        if weight := float(self.recipe.loss.get("brightness", 0.0)):
+            losses["brightness"] = brightness_distance(outputs[1], reference)
+            loss = loss + weight * losses["brightness"]
+        return {"loss": loss, **losses}
 
     def validation(self, *, full: bool = False) -> Sequence[Pair]:
         """See :meth:`RestorerTask.validation`."""
@@ -101,47 +108,10 @@ class PtgRmTask(RestorerTask):
         return (difference.square() + float(self.recipe.loss.get("epsilon", 1e-6))).sqrt().mean()
 
 
-class Exposures(Source):
-    """Dark pictures and the best exposure of the same scene.
+def brightness_distance(output: Tensor, reference: Tensor) -> Tensor:
+    """Mean difference of the pictures' mean brightness, (N, 3, H, W) each.
 
-    Args:
-        root: Folder of the tar.
-        cache: Folder of packed pictures.
-        least: Smallest share of a scene's side in a crop; tones depend on what else is in the picture.
-        validation: ``pairs`` of the quick selection.
+    Pixel by pixel a picture that is too dark everywhere costs as much as one that is wrong here and there; for a person,
+    and in PSNR, it is worse.
     """
-
-    def __init__(self, root: Path, cache: Path, least: float, validation: dict[str, object]) -> None:
-        self.root, self.least = root, least
-        self.limit = validation.get("pairs")
-        self.pool = open_exposures(root, cache)
-        facts = self.pool.facts
-        best = {_scene(fact): index for index, fact in enumerate(facts) if fact["best"]}
-        self.members = [
-            (index, best[_scene(fact)])
-            for index, fact in enumerate(facts)
-            if DARK_LUMA[0] <= fact["luma"] <= DARK_LUMA[1] and not fact["best"]
-        ]
-
-    def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """One aligned pair (3, crop, crop) each: most of a scene, reduced, perhaps mirrored."""
-        crop = view.crop
-        pair = [self.pool[index] for index in self.members[int(rng.integers(len(self.members)))]]
-        short = min(SHORT, *pair[0].shape[:2])
-        side = int(rng.integers(max(min(crop, short), round(self.least * short)), short + 1))
-        top, left = (int(rng.integers(0, length - side + 1)) for length in pair[0].shape[:2])
-        step = -1 if rng.random() < 0.5 else 1
-        dark, bright = (
-            cv2.resize(p[top : top + side, left : left + side], (crop, crop), interpolation=cv2.INTER_AREA)[:, ::step]
-            for p in pair
-        )
-        return to_tensor(dark), to_tensor(bright)
-
-    def pairs(self, *, full: bool) -> list[Pair]:
-        """The pseudo-pairs of the held-out scenes, at full size."""
-        found = list(pseudo_pairs(self.root))
-        return found if full or self.limit is None else found[: int(str(self.limit))]
-
-
-def _scene(fact: dict[str, object]) -> str:
-    return Path(str(fact["name"])).parent.name
+    return (output.mean((1, 2, 3)) - reference.mean((1, 2, 3))).abs().mean()

@@ -64,6 +64,7 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
             "task": model.card.task,
             "parameters": count_parameters(model),
             "scale": model.card.scale,
+            "tiling": model.card.tiling,
             "receptive_field": model.card.receptive_field,
             "weights": f"{name}.safetensors",
             "weights_sha256": digest,

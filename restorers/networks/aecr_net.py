@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from restorers.base import Restorer, count_parameters
 from restorers.blocks.deformable import DeformableConv2d, deformable_convolution
 from restorers.blocks.feature_attention import FeatureAttentionBlock
+from restorers.blocks.joint_upsampling import on_reduced
 from restorers.blocks.slabs import map_slabs, slabs
 from restorers.blocks.whitening import WhiteningConv2d
 from restorers.card import RestorerCard
@@ -63,6 +64,8 @@ class AecrNet(Restorer):
             batches and it is not in the paper, so the default is without.
         attention_window: Side, in pixels of the picture, of the windows over which channel attention averages; None for
             whole pictures, as in the paper. Changes nothing for pictures that are no larger.
+        side: Dehaze the picture reduced to this short side and bring the result to full size by
+            ``restorers/blocks/joint_upsampling.py``; None, the paper's, for the picture itself.
 
     Example:
         >>> from restorers.base import count_parameters
@@ -79,8 +82,10 @@ class AecrNet(Restorer):
         deformable_uses: int = 2,
         whitening: bool = False,
         attention_window: int | None = None,
+        side: int | None = None,
     ) -> None:
         super().__init__()
+        self.side = side
         self.attention_uses, self.deformable_uses = attention_uses, deformable_uses
         self.whitening = WhiteningConv2d(3, 3) if whitening else None
         self.down1 = nn.Conv2d(3, width, 7)
@@ -109,7 +114,11 @@ class AecrNet(Restorer):
         nn.init.dirac_(self.deformable.weight).mul_(2)  # the mask starts at one half
 
     def enhance(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) with H and W multiples of 4 to the same, not clamped (a hyperbolic tangent ends the network)."""
+        """(N, 3, H, W) with H and W multiples of 4 to the same, not clamped."""
+        return on_reduced(self._dehaze, x, self.side, CARD.size_multiple)
+
+    def _dehaze(self, x: Tensor) -> Tensor:
+        """The network of figure 3; a hyperbolic tangent ends it."""
         if not torch.is_grad_enabled() and x.shape[-2] * x.shape[-1] > SLAB_PIXELS:
             return self._enhance_in_slabs(x)
         half, quarter = self._encode(x)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from errors import WeightsError
 from restorers.base import Restorer, count_parameters
+from restorers.blocks.joint_upsampling import on_reduced
 from restorers.blocks.ss2d import SelectiveScan2d
 from restorers.blocks.window_attention import WindowAttention
 from restorers.card import RestorerCard
@@ -202,6 +203,8 @@ class ClipHaze(Restorer):
             Windows that all lie on one grid show in the result when they are trained for long.
         alignments: Outside training, average window attention over windows in so many places; 4 hide what is left of
             the grid for a fifth more time.
+        side: Dehaze the picture reduced to this short side and bring the result to full size by
+            ``restorers/blocks/joint_upsampling.py``; None for the picture itself.
     """
 
     card = CARD
@@ -218,8 +221,10 @@ class ClipHaze(Restorer):
         token_width: int = 128,
         shifted: bool = False,
         alignments: int = 1,
+        side: int | None = None,
     ) -> None:
         super().__init__()
+        self.side = side
         if guidance not in GUIDANCE:
             raise ValueError(f"guidance is one of {', '.join(GUIDANCE)}; got {guidance!r}")
         self.guidance, self.clip, self.prompts, self.token_width = guidance, clip, prompts, token_width
@@ -246,6 +251,8 @@ class ClipHaze(Restorer):
         nn.init.zeros_(self.head.weight)  # start from the hazy picture itself
         nn.init.zeros_(self.head.bias)
         self.card = replace(CARD, parameters=count_parameters(self))
+        if side is not None:
+            self.card = replace(self.card, tiling="whole", receptive_field=0)  # there is nothing left to cut
 
     def enhance(self, x: Tensor, density: Tensor | None = None, tokens: Tensor | None = None) -> Tensor:
         """Dehaze.
@@ -258,6 +265,9 @@ class ClipHaze(Restorer):
         Returns:
             (N, 3, H, W), not clamped.
         """
+        return on_reduced(lambda small: self._dehaze(small, density, tokens), x, self.side, CARD.size_multiple)
+
+    def _dehaze(self, x: Tensor, density: Tensor | None, tokens: Tensor | None) -> Tensor:
         density, tokens = self._guided(x, density, tokens)
         at1 = self.encode1(_last(self.stem(x)), density, tokens)
         at2 = self.encode2(_last(self.down1(_first(at1))), density, tokens)

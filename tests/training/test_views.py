@@ -20,14 +20,23 @@ def test_crops_may_alternate():
 
 def test_a_picture_is_reduced_by_the_zoom_and_never_below_the_crop():
     rng = np.random.default_rng(0)
-    sides = [View(64, (2.0, 4.0)).short(480, rng) for _ in range(500)]
+    sides = [View(64, (2.0, 4.0)).short(480, 640, rng) for _ in range(500)]
     assert min(sides) in range(120, 124) and max(sides) in range(236, 241)
-    assert View(200, (4.0, 4.0)).short(480, rng) == 200
+    assert View(200, (4.0, 4.0)).short(480, 640, rng) == 200
+
+
+def test_a_wide_crop_bounds_a_tall_picture_by_its_width():
+    rng = np.random.default_rng(0)
+    view = View(96, (9.0, 9.0), aspect=4 / 3)
+    assert view.columns == 128
+    assert view.short(480, 640, rng) == 96
+    assert view.short(321, 481, rng) == 96
+    assert view.short(481, 321, rng) == 128
 
 
 def test_without_zoom_nothing_is_drawn():
     rng, untouched = np.random.default_rng(3), np.random.default_rng(3)
-    assert View(64).short(480, rng) == 480
+    assert View(64).short(480, 640, rng) == 480
     assert rng.random() == untouched.random()
 
 

@@ -43,6 +43,16 @@ def test_any_size_and_batches_of_one(size):
         torch.testing.assert_close(y[1:], model(x[1:]))
 
 
+def test_a_side_reduces_larger_pictures_alone():
+    whole, reduced = tiny().eval(), tiny(side=32).eval()
+    small, large = torch.rand(1, 3, 32, 48), torch.rand(2, 3, 90, 131)
+    with torch.no_grad():
+        assert torch.equal(reduced(small), whole(small))
+        y = reduced(large)
+        assert y.shape == large.shape and not torch.allclose(y, whole(large), atol=1e-3)
+        torch.testing.assert_close(y[1:], reduced(large[1:]))
+
+
 @pytest.mark.parametrize("options", [{}, {"whitening": True}, {"attention_window": 32}])
 def test_slabs_give_the_values_of_the_whole(monkeypatch, options):
     model = tiny(**options).eval()

@@ -19,9 +19,9 @@ def clip(tmp_path_factory):
     return write_tiny_clip(tmp_path_factory.mktemp("clip"), WIDTH)
 
 
-def tiny(guidance="both", clip="embedded", awake=True):
+def tiny(guidance="both", clip="embedded", awake=True, **options):
     torch.manual_seed(0)
-    model = ClipHaze(width=8, blocks=(1, 1, 1), state=4, guidance=guidance, clip=clip, token_width=WIDTH)
+    model = ClipHaze(width=8, blocks=(1, 1, 1), state=4, guidance=guidance, clip=clip, token_width=WIDTH, **options)
     if awake:  # move what starts at zero
         for name, parameter in model.named_parameters():
             if not parameter.any():
@@ -110,6 +110,16 @@ def test_any_size_with_any_guidance(guidance, size, clip):
         y = model(x)
         assert y.shape == x.shape
         torch.testing.assert_close(model(x[:1]), y[:1], atol=1e-5, rtol=1e-5)
+
+
+def test_a_side_reduces_larger_pictures_and_leaves_nothing_to_tile():
+    whole, reduced = tiny("none").eval(), tiny("none", side=32).eval()
+    assert (whole.card.tiling, reduced.card.tiling) == ("approximate", "whole")
+    with torch.inference_mode():
+        small, large = torch.rand(1, 3, 32, 48), torch.rand(1, 3, 70, 111)
+        assert torch.equal(reduced(small), whole(small))
+        assert reduced(large).shape == large.shape
+        assert not torch.allclose(reduced(large), whole(large), atol=1e-3)
 
 
 def test_every_parameter_learns(clip):

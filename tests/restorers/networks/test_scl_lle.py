@@ -12,8 +12,9 @@ from errors import WeightsError
 from images import read_picture
 from restorers import registry
 from restorers.base import count_parameters, load_weights
+from restorers.blocks.exposing import mean_luma
 from restorers.convert import convert_state_dict
-from restorers.networks.scl_lle import CARD, SclLle, apply_curves
+from restorers.networks.scl_lle import CARD, SclLle, apply_curves, fixed_noise
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -198,3 +199,38 @@ def test_embedded_weights_brighten_and_bfloat16_changes_nothing_that_counts(exam
 
 def _psnr(x, reference):
     return float(-10 * torch.log10((x - reference).square().mean()))
+
+
+def test_dithering_breaks_up_flats_outside_training_and_is_always_the_same(monkeypatch):
+    monkeypatch.setattr(SclLle, "curves", lambda self, x: torch.full((len(x), 24, *x.shape[-2:]), -0.5))
+    flat = torch.full((2, 3, 24, 600), 4 / 255)
+    plain, dithered = network(side=16), network(side=16, dither=0.1)
+    with torch.no_grad():
+        before, after = plain(flat), dithered(flat)
+        slope = float((plain(flat + 1e-3) - before).mean()) / 1e-3
+        torch.testing.assert_close(dithered(flat[1:]), after[1:], atol=1e-6, rtol=0)
+        assert torch.equal(dithered(flat), after)
+        assert torch.equal(dithered.train()(flat), before)
+    assert slope > 10
+    assert float((after - before).std()) == pytest.approx(slope * 0.1 / 255, rel=0.05)
+    noise = fixed_noise(24, 600)
+    assert float(noise.std()) == pytest.approx(1, abs=0.02)
+    assert torch.equal(noise[..., :88], noise[..., 512:])
+
+
+def test_dithering_leaves_nothing_to_tile():
+    assert SclLle().card.tiling == "exact" and SclLle(dither=0.1).card.tiling == "whole"
+    assert SclLle(exposure=0.45).card.tiling == "whole"
+
+
+def test_exposure_brings_the_result_to_a_mean_and_never_darkens_the_picture(monkeypatch):
+    monkeypatch.setattr(SclLle, "curves", lambda self, x: torch.full((len(x), 24, *x.shape[-2:]), -0.1))
+    plain, net = network(side=16), network(side=16, exposure=0.45)
+    torch.manual_seed(1)
+    dark, light = 0.3 * torch.rand(1, 3, 40, 50), 0.6 + 0.4 * torch.rand(1, 3, 40, 50)
+    with torch.no_grad():
+        assert float(mean_luma(net(dark))) == pytest.approx(0.45, abs=3e-3)
+        assert float(mean_luma(plain(dark))) != pytest.approx(0.45, abs=3e-3)
+        assert float(mean_luma(net(light))) == pytest.approx(float(mean_luma(light)), abs=3e-3)
+        both = net(torch.cat((dark, light)))
+    torch.testing.assert_close(both[:1], net(dark))

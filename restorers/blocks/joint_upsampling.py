@@ -1,0 +1,76 @@
+"""A small result brought to the size of the picture, with the picture's detail.
+
+How much haze lies where is a matter of whole scenes, and a reduced picture shows it as well as the picture does, for a
+fraction of the work. What a dehazer then makes of the reduced picture is a local linear function of it: by the
+scattering model ``J = (I - A) / t + A``, with t and A nearly constant inside a small window. Its slope and offset are
+found by regression in every window of the small pictures, enlarged, and applied to the picture itself, so that detail
+comes from there.
+
+He, Sun, "Fast Guided Filter", arXiv 1505.00996, 2015, with the picture as the guide, channel by channel; Kopf et al.,
+"Joint Bilateral Upsampling", SIGGRAPH 2007, for the idea.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from restorers.base import padded_to_multiple
+
+RIDGE = 1e-5
+"""Added to the guide's variance: below a contrast of 0.003 a window is taken for flat, and so for noise."""
+
+
+def joint_upsample(small_input: Tensor, small_result: Tensor, picture: Tensor) -> Tensor:
+    """Do to a picture what was done to its reduced version.
+
+    Args:
+        small_input: (N, C, h, w), at least 2x2, the picture reduced by averaging.
+        small_result: (N, C, h, w), what became of it.
+        picture: (N, C, H, W).
+
+    Returns:
+        (N, C, H, W): ``a picture + b`` with slope a and offset b from windows of 3x3, averaged over the nine that hold
+        a pixel, and enlarged.
+
+    Example:
+        >>> import torch
+        >>> picture = torch.rand(1, 3, 64, 96)
+        >>> small = F.interpolate(picture, (16, 24), mode="area")
+        >>> bool((joint_upsample(small, 0.5 * small + 0.25, picture) - 0.5 * picture - 0.25).abs().max() < 0.01)
+        True
+    """
+    mean_input, mean_result = _mean(small_input), _mean(small_result)
+    slope = _mean(small_input * small_result) - mean_input * mean_result
+    slope = slope / (_mean(small_input * small_input) - mean_input * mean_input + RIDGE)
+    offset = _mean(mean_result - slope * mean_input)
+    slope, offset = (F.interpolate(t, picture.shape[-2:], mode="bilinear") for t in (_mean(slope), offset))
+    return offset.addcmul_(slope, picture)
+
+
+def on_reduced(network: Callable[[Tensor], Tensor], x: Tensor, side: int | None, multiple: int) -> Tensor:
+    """Apply a network to a picture reduced to the short side ``side``; to smaller pictures, and with None, as it is.
+
+    Args:
+        network: (N, 3, h, w) to the same, sides multiples of ``multiple``.
+        x: (N, 3, H, W), sides multiples of ``multiple``.
+        side: In pixels.
+        multiple: What the network's sides have to be multiples of.
+
+    Returns:
+        (N, 3, H, W).
+    """
+    height, width = x.shape[-2:]
+    if side is None or min(height, width) <= side:
+        return network(x)
+    share = side / min(height, width)
+    small = F.interpolate(x, (round(height * share), round(width * share)), mode="area")
+    rows, columns = small.shape[-2:]
+    return joint_upsample(small, network(padded_to_multiple(small, multiple))[..., :rows, :columns], x)
+
+
+def _mean(x: Tensor) -> Tensor:
+    """Mean of 3x3, borders mirrored."""
+    return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), 3, 1)

@@ -1,0 +1,66 @@
+"""Results of reduced pictures, brought to full size: exact for what is linear, against the guided filter, at any size."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from guided_filter import guided_filter
+from restorers.blocks import joint_upsampling
+from restorers.blocks.joint_upsampling import RIDGE, joint_upsample, on_reduced
+
+
+def scene(height=64, width=96):
+    """Smooth shades under fine stripes and grain."""
+    torch.manual_seed(0)
+    rows, columns = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)
+    base = torch.stack([rows * columns, 1 - rows + 0 * columns, 0.3 + 0.4 * columns + 0 * rows])
+    return (0.15 + 0.5 * base + 0.2 * torch.rand(3, height, width))[None]
+
+
+def test_what_is_linear_in_the_picture_is_carried_over_with_its_detail():
+    picture = scene()
+    small = F.interpolate(picture, (16, 24), mode="area")
+    hazy = joint_upsample(small, 0.4 * small + 0.5, picture)
+    torch.testing.assert_close(hazy, 0.4 * picture + 0.5, atol=0.01, rtol=0)
+    assert (F.interpolate(0.4 * small + 0.5, picture.shape[-2:], mode="bilinear") - hazy).abs().mean() > 0.01
+
+
+def test_at_one_size_it_is_the_guided_filter_channel_by_channel():
+    torch.manual_seed(1)
+    picture, result = torch.rand(2, 1, 3, 20, 30).unbind(0)
+    wanted = np.stack(
+        [guided_filter(g.numpy(), s.numpy(), 1, RIDGE) for g, s in zip(picture[0], result[0], strict=True)]
+    )
+    found = joint_upsample(picture, result, picture)[0].numpy()
+    # The two mirror borders differently; two pixels from them windows are the same.
+    np.testing.assert_allclose(found[:, 2:-2, 2:-2], wanted[:, 2:-2, 2:-2], atol=2e-3)
+
+
+def test_flat_windows_take_the_results_mean():
+    flat = torch.full((1, 3, 8, 8), 0.5)
+    y = joint_upsample(flat, flat + 0.2, torch.full((1, 3, 32, 32), 0.5))
+    torch.testing.assert_close(y, torch.full_like(y, 0.7))
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 64), (60, 180), (64, 64)])
+def test_the_network_sees_the_short_side_and_multiples(size):
+    seen = []
+
+    def network(x):
+        seen.append(tuple(x.shape[-2:]))
+        return 0.5 * x
+
+    picture = scene(*size)
+    y = on_reduced(network, picture, 24, 16)
+    assert y.shape == picture.shape
+    torch.testing.assert_close(y, 0.5 * picture, atol=0.02, rtol=0)
+    share = 24 / min(size)
+    assert seen == [tuple(-(-round(length * share) // 16) * 16 for length in size)]
+
+
+@pytest.mark.parametrize("side", [None, 64, 100])
+def test_pictures_that_are_small_already_are_left_alone(side, monkeypatch):
+    monkeypatch.setattr(joint_upsampling, "joint_upsample", lambda *_: pytest.fail("was brought to a size it has"))
+    picture = scene()
+    assert torch.equal(on_reduced(lambda x: 1 - x, picture, side, 16), 1 - picture)
