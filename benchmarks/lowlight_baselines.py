@@ -35,6 +35,7 @@ from eval.metrics.psnr import psnr  # noqa: E402
 from eval.metrics.ssim import ssim  # noqa: E402
 from images import Picture, to_pixels  # noqa: E402
 from restorers import registry  # noqa: E402
+from restorers.checkpoint import constructor_arguments  # noqa: E402
 from restorers.classical.lime import Lime  # noqa: E402
 from restorers.networks.scl_lle import SclLle, apply_curves  # noqa: E402
 from training.data import multi_exposure  # noqa: E402
@@ -59,7 +60,9 @@ def methods(data: Path) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
         "... exponent 0.25": Lime(noise=0),
         "lime (... and denoised)": Lime(),
         **{name: registry.create(name) for name in trained},
-        **({"scl_lle, curves averaged over the picture": averaged} if "scl_lle" in trained else {}),
+        "scl_lle, curves averaged over the picture": averaged,
+        "scl_lle without undoing its rounding": variant(undo_rounding=False),
+        "scl_lle, exposed to 0.45": variant(exposure=0.45),
         "one curve for all, fitted to the training pairs": lambda x: curve[(x * 255).round().long()],
         "... that leaves black black": lambda x: black[(x * 255).round().long()],
     }
@@ -70,6 +73,14 @@ def averaged(x: torch.Tensor) -> torch.Tensor:
     network = registry.create("scl_lle")
     assert isinstance(network, SclLle)
     return apply_curves(x, network.curves(network.reduced(x)).mean((2, 3), keepdim=True))
+
+
+def variant(**options: float) -> SclLle:
+    """SCL-LLE with its embedded weights and other options."""
+    embedded = registry.create("scl_lle")
+    network = SclLle(**{**constructor_arguments(embedded), **options})
+    network.load_state_dict(embedded.state_dict())
+    return network.eval()
 
 
 def gt_mean(output: np.ndarray, reference: np.ndarray) -> float:

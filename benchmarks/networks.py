@@ -9,8 +9,9 @@ Without ``--embedded`` the networks have the papers' sizes and random weights, w
 Every line is a process of its own that restores one picture as a user would (``restorers.pipeline.restore``, tiles
 chosen by it), so that the peak is that of this line. The rate is that of one convolution, 64 to 64 channels, 256x256,
 channels last, measured beside each line. Operations are multiply-accumulates of convolutions, products and scans,
-counted on a small picture. A line that the same network's smaller picture says would take longer than ``--limit``
-seconds is not run: it has the time predicted from there, marked so.
+counted on a small picture; networks that reduce every picture to one size have none. A line that the same network's
+smaller picture says would take longer than ``--limit`` seconds is not run: it has the time predicted from there,
+marked so.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def measure(name: str, size: str, dtype: str, repeats: int, embedded: bool) -> d
     model = registry.create(name) if embedded else architecture(name).load()(**OPTIONS.get(name, {}))
     model = place(model, "cpu")
     per_pixel = operations(model)  # also compiles what is compiled
+    reduced = getattr(model, "side", None) is not None  # its work does not grow with the picture
     width, height = map(int, size.split("x"))
     x = torch.rand(1, 3, height, width)
     with torch.inference_mode():
@@ -100,8 +102,8 @@ def measure(name: str, size: str, dtype: str, repeats: int, embedded: bool) -> d
         "cpu_seconds": round(min(processor), 3),
         "peak_mib": round(max(run.peak_mib for run in runs)),
         "tiles": runs[0].tiles,
-        "gmacs": round(per_pixel * width * height / 1e9, 1),
-        "of_rate": round(per_pixel * width * height / min(processor) / rate, 3),
+        "gmacs": "" if reduced else round(per_pixel * width * height / 1e9, 1),
+        "of_rate": "" if reduced else round(per_pixel * width * height / min(processor) / rate, 3),
         "conv_gmacs_per_cpu_second": round(rate / 1e9, 1),
         "predicted": "",
     }
@@ -110,7 +112,10 @@ def measure(name: str, size: str, dtype: str, repeats: int, embedded: bool) -> d
 def predicted(row: dict[str, object], size: str) -> dict[str, object]:
     """The line of a larger picture, from the time a pixel takes on a smaller one."""
     pixels, known = (width * height for width, height in (map(int, s.split("x")) for s in (size, str(row["size"]))))
-    scaled = {key: round(float(row[key]) * pixels / known, 1) for key in ("seconds", "cpu_seconds", "gmacs")}
+    scaled = {
+        key: round(float(row[key]) * pixels / known, 1) if row[key] != "" else ""
+        for key in ("seconds", "cpu_seconds", "gmacs")
+    }
     return {**row, "size": size, **scaled, "peak_mib": "", "tiles": "", "predicted": f"from {row['size']}"}
 
 

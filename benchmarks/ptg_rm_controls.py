@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks._machine import report  # noqa: E402 - the script runs from anywhere
 from restorers import registry  # noqa: E402
 from restorers.base import Restorer, count_parameters, load_weights  # noqa: E402
+from restorers.networks import architecture  # noqa: E402
 from restorers.networks.ptg_rm import PtgRm  # noqa: E402
 from training.fit import Options, fit  # noqa: E402
 from training.recipe import Recipe, load_recipe  # noqa: E402
@@ -94,7 +95,7 @@ def main() -> int:
     if arguments.crops:
         common["data.crop"] = arguments.crops
     recipe = load_recipe(RECIPE, common)
-    rows = [{"trained": "nothing: the base as embedded", "steps": 0, **_as_embedded(recipe, arguments)}]
+    rows = [{"trained": "nothing: the base", "steps": 0, **_as_embedded(recipe, arguments)}]
     for name, changes in controls(recipe.network).items():
         run = arguments.runs / name.replace(" ", "_").replace("=", "")
         changed = load_recipe(RECIPE, common | changes)
@@ -114,7 +115,8 @@ def main() -> int:
 def _as_embedded(recipe: Recipe, arguments: argparse.Namespace) -> dict[str, float]:
     task = create_task(recipe)
     task.prepare(arguments.data, arguments.cache)
-    base = registry.create(str(recipe.data["start"]))
+    base = architecture(recipe.network["base"]).load()(**recipe.network.get("base_config", {})).eval()
+    base.load_state_dict(registry.create(str(recipe.data["start"])).state_dict())
     scores = [validate(base, pair, torch.device("cpu")) for pair in task.validation(full=True)]
     return {**means(scores), "parameters": count_parameters(base)}
 

@@ -36,13 +36,13 @@ class PtgRmTask(RestorerTask):
       of a side, whatever the zoom, and a share ``darkened`` of other photographs, darkened as those scenes were;
       ``start``, the registered method whose weights the base starts from.
     - ``loss``: ``kind``: ``l1`` or ``charbonnier``, both means; ``refined``, the weight lambda_1 of the second
-      output; ``epsilon`` of Charbonnier; ``brightness``, the weight of the pictures' mean brightness.
+      output; ``epsilon`` of Charbonnier.
     - ``validation``: ``pairs`` of the quick selection, and with haze sources what a dehazer's has.
     """
 
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "data": ("crop", "zoom", "views", "sources", "least", "darkened", "start"),
-        "loss": ("kind", "refined", "epsilon", "brightness"),
+        "loss": ("kind", "refined", "epsilon"),
         "validation": ("source", "pairs", "draws", "haze"),
     }
 
@@ -87,14 +87,10 @@ class PtgRmTask(RestorerTask):
         if not isinstance(self.model, PtgRm):
             first = self._distance(self.model.enhance(degraded).float(), reference)
             return {"loss": first, "first": first}
-        outputs = [output.float() for output in self.model.stages(degraded)]
-        first, refined = (self._distance(output, reference) for output in outputs)
-        losses = {"first": first, "refined": refined}
-        loss = first + float(self.recipe.loss.get("refined", 1.0)) * refined
-        if weight := float(self.recipe.loss.get("brightness", 0.0)):
-            losses["brightness"] = brightness_distance(outputs[1], reference)
-            loss = loss + weight * losses["brightness"]
-        return {"loss": loss, **losses}
+        outputs = self.model.stages(degraded)
+        first, refined = (self._distance(output.float(), reference) for output in outputs)
+        return {"loss": first + float(self.recipe.loss.get("refined", 1.0)) * refined, "first": first,
+                "refined": refined}  # fmt: skip
 
     def validation(self, *, full: bool = False) -> Sequence[Pair]:
         """See :meth:`RestorerTask.validation`."""
@@ -106,12 +102,3 @@ class PtgRmTask(RestorerTask):
         if self.recipe.loss.get("kind", "l1") == "l1":
             return difference.abs().mean()
         return (difference.square() + float(self.recipe.loss.get("epsilon", 1e-6))).sqrt().mean()
-
-
-def brightness_distance(output: Tensor, reference: Tensor) -> Tensor:
-    """Mean difference of the pictures' mean brightness, (N, 3, H, W) each.
-
-    Pixel by pixel a picture that is too dark everywhere costs as much as one that is wrong here and there; for a person,
-    and in PSNR, it is worse.
-    """
-    return (output.mean((1, 2, 3)) - reference.mean((1, 2, 3))).abs().mean()

@@ -18,13 +18,12 @@ from torch import Tensor, nn
 
 from restorers.base import Restorer
 from restorers.blocks.exposing import exposed, mean_luma
+from restorers.blocks.rounding import undo_rounding
 from restorers.card import RestorerCard
 
 ITERATIONS = 8
 RECEPTIVE_FIELD = 7
 """Seven 3x3 convolutions reach seven pixels to each side."""
-NOISE_TILE = 512
-"""Side of the noise that dithers, in pixels."""
 
 CARD = RestorerCard(
     name="scl_lle",
@@ -63,16 +62,6 @@ def apply_curves(x: Tensor, curves: Tensor) -> Tensor:
     return x
 
 
-def fixed_noise(height: int, width: int) -> Tensor:
-    """White Gaussian noise (1, 3, height, width) of deviation one, the same in every picture, batch and run.
-
-    It repeats every 512 pixels, which noise this weak does not show.
-    """
-    tile = torch.randn(1, 3, NOISE_TILE, NOISE_TILE, generator=torch.Generator().manual_seed(0))
-    rows, columns = torch.arange(height) % NOISE_TILE, torch.arange(width) % NOISE_TILE
-    return tile[:, :, rows[:, None], columns]
-
-
 class SclLle(Restorer):
     """The curve network; 79,416 parameters at the paper's width.
 
@@ -84,9 +73,8 @@ class SclLle(Restorer):
         side: Draw the curves on the picture reduced to this short side, as Zero-DCE++ does, and enlarge them. Fifteen
             pixels then are a fair part of the scene, so the network sees how bright it is, and most of the work is
             saved. None, the paper's: on the picture itself.
-        dither: Standard deviation, in steps of 1/255, of a fixed noise that is laid on the picture before the curves,
-            outside training. Curves spread the few steps of what was dark and the zeros of what was black into flats
-            and bands; a tenth of a step breaks those up and shows nowhere else. 0, the paper's: none.
+        undo_rounding: Outside training, smooth the last bits of what is dark and dither it before it is brightened
+            (``restorers/blocks/rounding.py``). The paper does not.
         exposure: Mean luma to which a last curve exposes the whole result (``restorers/blocks/exposing.py``), unless
             the picture was brighter than that before. None, the paper's: no such curve.
     """
@@ -98,12 +86,12 @@ class SclLle(Restorer):
         width: int = 32,
         iterations: int = ITERATIONS,
         side: int | None = None,
-        dither: float = 0.0,
+        undo_rounding: bool = False,
         exposure: float | None = None,
     ) -> None:
         super().__init__()
-        self.side, self.dither, self.exposure = side, dither, exposure
-        if side is not None or dither or exposure is not None:
+        self.side, self.undo_rounding, self.exposure = side, undo_rounding, exposure
+        if side is not None or undo_rounding or exposure is not None:
             # Enlarging depends on the size of the whole, noise on the place in it, exposure on all that is there.
             self.card = replace(CARD, tiling="whole", receptive_field=0)
         self.e_conv1 = nn.Conv2d(3, width, 3, padding=1)
@@ -129,9 +117,7 @@ class SclLle(Restorer):
     def enhance(self, x: Tensor) -> Tensor:
         """Draw the curves and apply them; then expose the whole, if that is wanted."""
         curves = self.curves(self.reduced(x))
-        if self.dither and not self.training:
-            x = (x + self.dither / 255 * fixed_noise(*x.shape[-2:]).to(x)).clamp(0, 1)
-        y = apply_curves(x, curves)
+        y = apply_curves(undo_rounding(x) if self.undo_rounding and not self.training else x, curves)
         return y if self.exposure is None else exposed(y, torch.clamp_min(mean_luma(x), self.exposure))
 
     def reduced(self, x: Tensor) -> Tensor:

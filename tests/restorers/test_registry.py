@@ -38,9 +38,12 @@ def test_unknown_names_offer_the_nearest():
 
 def test_every_built_in_method_has_a_card_that_tells_the_truth():
     from restorers.base import count_parameters
+    from restorers.checkpoint import constructor_arguments
 
     for entry in default().cards():
         model = default().create(entry.name)
+        built = type(model)(**constructor_arguments(model))
+        assert entry.tiling == built.card.tiling, f"{entry.name} would be cut as its class is, not as its options ask"
         assert model.card.name == entry.name
         assert count_parameters(model) == entry.parameters
         assert entry.summary.endswith(".")

@@ -1,4 +1,4 @@
-"""Results of reduced pictures, brought to full size: exact for what is linear, against the guided filter, at any size."""
+"""Results of reduced pictures at full size: exact for what is linear, against the guided filter, any size."""
 
 import numpy as np
 import pytest

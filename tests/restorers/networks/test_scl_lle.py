@@ -13,8 +13,9 @@ from images import read_picture
 from restorers import registry
 from restorers.base import count_parameters, load_weights
 from restorers.blocks.exposing import mean_luma
+from restorers.blocks.rounding import undo_rounding
 from restorers.convert import convert_state_dict
-from restorers.networks.scl_lle import CARD, SclLle, apply_curves, fixed_noise
+from restorers.networks.scl_lle import CARD, SclLle, apply_curves
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -201,26 +202,19 @@ def _psnr(x, reference):
     return float(-10 * torch.log10((x - reference).square().mean()))
 
 
-def test_dithering_breaks_up_flats_outside_training_and_is_always_the_same(monkeypatch):
+def test_rounding_is_undone_outside_training_before_the_curves(monkeypatch):
     monkeypatch.setattr(SclLle, "curves", lambda self, x: torch.full((len(x), 24, *x.shape[-2:]), -0.5))
-    flat = torch.full((2, 3, 24, 600), 4 / 255)
-    plain, dithered = network(side=16), network(side=16, dither=0.1)
+    picture = (torch.rand(2, 3, 40, 56) * 8).floor() / 255
+    plain, net = network(side=16), network(side=16, undo_rounding=True)
     with torch.no_grad():
-        before, after = plain(flat), dithered(flat)
-        slope = float((plain(flat + 1e-3) - before).mean()) / 1e-3
-        torch.testing.assert_close(dithered(flat[1:]), after[1:], atol=1e-6, rtol=0)
-        assert torch.equal(dithered(flat), after)
-        assert torch.equal(dithered.train()(flat), before)
-    assert slope > 10
-    assert float((after - before).std()) == pytest.approx(slope * 0.1 / 255, rel=0.05)
-    noise = fixed_noise(24, 600)
-    assert float(noise.std()) == pytest.approx(1, abs=0.02)
-    assert torch.equal(noise[..., :88], noise[..., 512:])
+        assert torch.equal(net(picture), plain(undo_rounding(picture)))
+        assert not torch.equal(net(picture), plain(picture))
+        assert torch.equal(net.train()(picture), plain(picture))
 
 
-def test_dithering_leaves_nothing_to_tile():
-    assert SclLle().card.tiling == "exact" and SclLle(dither=0.1).card.tiling == "whole"
-    assert SclLle(exposure=0.45).card.tiling == "whole"
+@pytest.mark.parametrize("options", [{"undo_rounding": True}, {"exposure": 0.45}, {"side": 16}])
+def test_what_depends_on_the_whole_is_not_tiled(options):
+    assert SclLle().card.tiling == "exact" and SclLle(**options).card.tiling == "whole"
 
 
 def test_exposure_brings_the_result_to_a_mean_and_never_darkens_the_picture(monkeypatch):
