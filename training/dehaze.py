@@ -16,11 +16,14 @@ from training.hazy_pairs import Source, open_sources
 from training.losses.contrastive import ContrastiveRegularisation
 from training.losses.features import create_features
 from training.losses.frequency import spectrum_distance
+from training.losses.log_error import log_error
 from training.recipe import Recipe
 from training.restorer_task import RestorerTask
 from training.settle import settle
 from training.validate import Pair
 from training.views import Views
+
+TERMS = ("l1", "log_error", "contrastive", "spectrum")
 
 
 class DehazeTask(RestorerTask):
@@ -32,21 +35,21 @@ class DehazeTask(RestorerTask):
       ``share`` of the samples; ``crop``, ``aspect``, ``zoom`` and ``views``, see ``training/views.py``; ``growth``, see
       ``training/growth.py``; ``start``, the registered method whose weights the network starts from, or ``settle``, the
       number of crops by which AECR-Net's start weights are scaled (``training/settle.py``).
-    - ``loss``: weights ``l1``, ``contrastive``, ``spectrum``; for the contrastive term ``features`` (``vgg19``,
-      ``squeezenet``, ``clip``), ``negatives``, ``positives_only``, ``floor``, and ``after``, the step from which it is
-      added.
+    - ``loss``: weights ``l1``, ``log_error`` (``training/losses/log_error.py``), ``contrastive``, ``spectrum``; for the
+      contrastive term ``features`` (``vgg19``, ``squeezenet``, ``clip``), ``negatives``, ``positives_only``, ``floor``,
+      and ``after``, the step from which it is added.
     - ``validation``: ``source``, ``pairs`` of the quick selection, and the source's own options.
     """
 
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "data": ("sources", "crop", "aspect", "zoom", "views", "growth", "start", "settle"),
-        "loss": ("l1", "contrastive", "spectrum", "features", "negatives", "positives_only", "floor", "after"),
+        "loss": (*TERMS, "features", "negatives", "positives_only", "floor", "after"),
         "validation": ("source", "pairs", "draws", "haze"),
     }
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in ("l1", "contrastive", "spectrum")}
+        self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in TERMS}
         self.growth = Growth(self.model, recipe.data.get("growth", ()))
         self.views = Views.of(recipe.data)
         self._source: Source | None = None
@@ -88,6 +91,8 @@ class DehazeTask(RestorerTask):
         restored = self.model.enhance(hazy)
         restored = restored.float()
         losses = {"l1": (restored - clear).abs().mean()}
+        if self.weights["log_error"]:
+            losses["log_error"] = log_error(restored, clear)
         if self.weights["spectrum"]:
             losses["spectrum"] = spectrum_distance(restored, clear)
         if self._contrastive and self.step < int(self.recipe.loss.get("after", 0)):

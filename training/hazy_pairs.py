@@ -358,9 +358,9 @@ def _depth(depths: data.PicturePool, index: int, size: tuple[int, int], rng: np.
 
 
 def _drawn_depth(depths: data.PicturePool, index: int, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
-    """Depth for a training sample: of several fields a mean of two by chance, for there are more of those."""
+    """Depth for a training sample: of several fields one, or by chance a mean of two, for there are more of those."""
     depth = _depth(depths, index, size, rng)
-    if np.ndim(depths[index]) == 2:
+    if np.ndim(depths[index]) == 2 or rng.random() < 0.5:
         return depth
     return torch.lerp(depth, _depth(depths, index, size, rng), float(rng.random()))
 

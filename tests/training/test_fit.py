@@ -165,11 +165,11 @@ def test_other_data_than_the_recipes_is_refused(data, cache, tmp_path):
         fit(recipe, options(data, cache, tmp_path))
 
 
-def test_fast_bf16_is_only_used_where_there_are_units_for_it(monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    assert loop._has_fast_bf16(on_cpu=True)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert not loop._has_fast_bf16(on_cpu=True)
+@pytest.mark.parametrize(("amx", "avx512", "fast"), [(True, False, True), (False, True, True), (False, False, False)])
+def test_fast_bf16_is_only_used_where_there_are_units_for_it(monkeypatch, amx, avx512, fast):
+    monkeypatch.setattr(loop.torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(loop.torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    assert loop._has_fast_bf16(on_cpu=True) is fast
 
 
 def command(recipe_path, data, cache, output, *more):

@@ -19,7 +19,7 @@ from tests.training import toy_data
 from training.data import reduce_picture
 from training.degradations import haze
 from training.dehaze import DehazeTask
-from training.hazy_pairs import Folders, HazeRange, Mixture, Scenes, Sets, Source, open_source
+from training.hazy_pairs import Folders, HazeRange, Mixture, Scenes, Sets, Source, _drawn_depth, open_source
 from training.recipe import Recipe
 from training.validate import some
 from training.views import View
@@ -70,6 +70,25 @@ def test_crops_stay_aligned(data, cache):
     for seed in range(5):
         hazy, clear = source.draw(View(24), np.random.default_rng(seed))
         torch.testing.assert_close(hazy, clear, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_wide_crops_stay_wide_and_aligned(data, cache, turns):
+    source = Scenes("nyu", data, cache, HazeRange(beta=(0.0, 0.0)), {}, turns=turns)
+    for seed in range(6):
+        hazy, clear = source.draw(View(24, (2.0, 3.0), aspect=1.5), np.random.default_rng(seed))
+        assert clear.shape == (3, 24, 36)
+        torch.testing.assert_close(hazy, clear, atol=1e-6, rtol=0)
+
+
+def test_of_several_depth_fields_a_sample_has_one_or_a_mean_of_two():
+    fields = np.stack([np.full((8, 12), 0), np.full((8, 12), 255)], -1).astype(np.uint8)
+    fields[0, 0] = 255
+    drawn = [_drawn_depth([fields], 0, (8, 12), np.random.default_rng(seed))[0, 0, 4, 4] for seed in range(60)]
+    assert min(drawn) == 0 and max(drawn) == 1
+    assert 5 < sum(0.05 < float(value) < 0.95 for value in drawn) < 30
+    one = np.full((8, 12), 100, np.uint8)
+    assert float(_drawn_depth([one], 0, (8, 12), np.random.default_rng(0)).min()) == 1
 
 
 def test_views_set_crop_and_zoom_by_step(data, cache):
