@@ -50,7 +50,9 @@ def joint_upsample(small_input: Tensor, small_result: Tensor, picture: Tensor) -
     return offset.addcmul_(slope, picture)
 
 
-def on_reduced(network: Callable[[Tensor], Tensor], x: Tensor, side: int | None, multiple: int) -> Tensor:
+def on_reduced(
+    network: Callable[[Tensor], Tensor], x: Tensor, side: int | None, multiple: int, mirrored: bool = False
+) -> Tensor:
     """Apply a network to a picture reduced to the short side ``side``; to smaller pictures, and with None, as it is.
 
     Args:
@@ -58,17 +60,25 @@ def on_reduced(network: Callable[[Tensor], Tensor], x: Tensor, side: int | None,
         x: (N, 3, H, W), sides multiples of ``multiple``.
         side: In pixels.
         multiple: What the network's sides have to be multiples of.
+        mirrored: Average with what becomes of the mirrored picture: a scene's haze is the same from both sides.
 
     Returns:
         (N, 3, H, W).
     """
+
+    def apply(picture: Tensor) -> Tensor:
+        rows, columns = picture.shape[-2:]
+        return network(padded_to_multiple(picture, multiple))[..., :rows, :columns]
+
     height, width = x.shape[-2:]
-    if side is None or min(height, width) <= side:
-        return network(x)
-    share = side / min(height, width)
-    small = F.interpolate(x, (round(height * share), round(width * share)), mode="area")
-    rows, columns = small.shape[-2:]
-    return joint_upsample(small, network(padded_to_multiple(small, multiple))[..., :rows, :columns], x)
+    small = x
+    if side is not None and min(height, width) > side:
+        share = side / min(height, width)
+        small = F.interpolate(x, (round(height * share), round(width * share)), mode="area")
+    y = apply(small)
+    if mirrored:
+        y = (y + apply(small.flip(-1)).flip(-1)) / 2
+    return y if small is x else joint_upsample(small, y, x)
 
 
 def _mean(x: Tensor) -> Tensor:

@@ -66,6 +66,7 @@ class AecrNet(Restorer):
             whole pictures, as in the paper. Changes nothing for pictures that are no larger.
         side: Dehaze the picture reduced to this short side and bring the result to full size by
             ``restorers/blocks/joint_upsampling.py``; None, the paper's, for the picture itself.
+        mirrored: Outside training, average with the result of the mirrored picture, for twice the work.
 
     Example:
         >>> from restorers.base import count_parameters
@@ -83,9 +84,10 @@ class AecrNet(Restorer):
         whitening: bool = False,
         attention_window: int | None = None,
         side: int | None = None,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
-        self.side = side
+        self.side, self.mirrored = side, mirrored
         self.attention_uses, self.deformable_uses = attention_uses, deformable_uses
         self.whitening = WhiteningConv2d(3, 3) if whitening else None
         self.down1 = nn.Conv2d(3, width, 7)
@@ -115,7 +117,7 @@ class AecrNet(Restorer):
 
     def enhance(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) with H and W multiples of 4 to the same, not clamped."""
-        return on_reduced(self._dehaze, x, self.side, CARD.size_multiple)
+        return on_reduced(self._dehaze, x, self.side, CARD.size_multiple, self.mirrored and not self.training)
 
     def _dehaze(self, x: Tensor) -> Tensor:
         """The network of figure 3; a hyperbolic tangent ends it."""

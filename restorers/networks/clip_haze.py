@@ -205,6 +205,7 @@ class ClipHaze(Restorer):
             the grid for a fifth more time.
         side: Dehaze the picture reduced to this short side and bring the result to full size by
             ``restorers/blocks/joint_upsampling.py``; None for the picture itself.
+        mirrored: Outside training, average with the result of the mirrored picture, for twice the work.
     """
 
     card = CARD
@@ -222,9 +223,10 @@ class ClipHaze(Restorer):
         shifted: bool = False,
         alignments: int = 1,
         side: int | None = None,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
-        self.side = side
+        self.side, self.mirrored = side, mirrored
         if guidance not in GUIDANCE:
             raise ValueError(f"guidance is one of {', '.join(GUIDANCE)}; got {guidance!r}")
         self.guidance, self.clip, self.prompts, self.token_width = guidance, clip, prompts, token_width
@@ -265,7 +267,10 @@ class ClipHaze(Restorer):
         Returns:
             (N, 3, H, W), not clamped.
         """
-        return on_reduced(lambda small: self._dehaze(small, density, tokens), x, self.side, CARD.size_multiple)
+        mirrored = self.mirrored and not self.training and density is tokens is None
+        return on_reduced(
+            lambda small: self._dehaze(small, density, tokens), x, self.side, CARD.size_multiple, mirrored
+        )
 
     def _dehaze(self, x: Tensor, density: Tensor | None, tokens: Tensor | None) -> Tensor:
         density, tokens = self._guided(x, density, tokens)

@@ -64,3 +64,18 @@ def test_pictures_that_are_small_already_are_left_alone(side, monkeypatch):
     monkeypatch.setattr(joint_upsampling, "joint_upsample", lambda *_: pytest.fail("was brought to a size it has"))
     picture = scene()
     assert torch.equal(on_reduced(lambda x: 1 - x, picture, side, 16), 1 - picture)
+
+
+@pytest.mark.parametrize("side", [None, 24])
+def test_mirrored_networks_have_no_left_or_right(side):
+    """A network that moves everything to the right does so no more once both views are averaged."""
+    picture = scene()
+
+    def moved(x):
+        return x.roll(2, -1)
+
+    one = on_reduced(moved, picture, side, 16)
+    both = on_reduced(moved, picture, side, 16, mirrored=True)
+    again = on_reduced(moved, picture.flip(-1), side, 16, mirrored=True).flip(-1)
+    torch.testing.assert_close(again, both, atol=1e-3, rtol=0)
+    assert not torch.allclose(one, both, atol=1e-2)

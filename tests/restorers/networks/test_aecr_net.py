@@ -53,6 +53,15 @@ def test_a_side_reduces_larger_pictures_alone():
         torch.testing.assert_close(y[1:], reduced(large[1:]))
 
 
+def test_mirroring_is_for_use_and_not_for_training():
+    plain, mirrored = tiny().eval(), tiny(mirrored=True).eval()
+    x = torch.rand(1, 3, 32, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(mirrored(x), mirrored(x.flip(-1)).flip(-1), atol=1e-5, rtol=0)
+        assert not torch.allclose(mirrored(x), plain(x), atol=1e-4)
+        assert torch.equal(mirrored.train().enhance(x), plain.train().enhance(x))
+
+
 @pytest.mark.parametrize("options", [{}, {"whitening": True}, {"attention_window": 32}])
 def test_slabs_give_the_values_of_the_whole(monkeypatch, options):
     model = tiny(**options).eval()
