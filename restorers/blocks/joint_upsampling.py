@@ -12,7 +12,7 @@ He, Sun, "Fast Guided Filter", arXiv 1505.00996, 2015, with the picture as the g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,14 +51,18 @@ def joint_upsample(small_input: Tensor, small_result: Tensor, picture: Tensor) -
 
 
 def on_reduced(
-    network: Callable[[Tensor], Tensor], x: Tensor, side: int | None, multiple: int, mirrored: bool = False
+    network: Callable[[Tensor], Tensor],
+    x: Tensor,
+    side: int | Sequence[int] | None,
+    multiple: int,
+    mirrored: bool = False,
 ) -> Tensor:
     """Apply a network to a picture reduced to the short side ``side``; to smaller pictures, and with None, as it is.
 
     Args:
         network: (N, 3, h, w) to the same, sides multiples of ``multiple``.
         x: (N, 3, H, W), sides multiples of ``multiple``.
-        side: In pixels.
+        side: In pixels; of several, the mean of what each of them gives.
         multiple: What the network's sides have to be multiples of.
         mirrored: Average with what becomes of the mirrored picture: a scene's haze is the same from both sides.
 
@@ -71,14 +75,16 @@ def on_reduced(
         return network(padded_to_multiple(picture, multiple))[..., :rows, :columns]
 
     height, width = x.shape[-2:]
-    small = x
-    if side is not None and min(height, width) > side:
-        share = side / min(height, width)
-        small = F.interpolate(x, (round(height * share), round(width * share)), mode="area")
-    y = apply(small)
-    if mirrored:
-        y = (y + apply(small.flip(-1)).flip(-1)) / 2
-    return y if small is x else joint_upsample(small, y, x)
+    sides = {min(s or height, height, width) for s in (side if isinstance(side, Sequence) else [side])}
+    results = []
+    for short in sorted(sides):
+        share = short / min(height, width)
+        small = x if share == 1 else F.interpolate(x, (round(height * share), round(width * share)), mode="area")
+        y = apply(small)
+        if mirrored:
+            y = (y + apply(small.flip(-1)).flip(-1)) / 2
+        results.append(y if small is x else joint_upsample(small, y, x))
+    return sum(results) / len(results) if len(results) > 1 else results[0]
 
 
 def _mean(x: Tensor) -> Tensor:

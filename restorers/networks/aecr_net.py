@@ -65,7 +65,7 @@ class AecrNet(Restorer):
         attention_window: Side, in pixels of the picture, of the windows over which channel attention averages; None for
             whole pictures, as in the paper. Changes nothing for pictures that are no larger.
         side: Dehaze the picture reduced to this short side and bring the result to full size by
-            ``restorers/blocks/joint_upsampling.py``; None, the paper's, for the picture itself.
+            ``restorers/blocks/joint_upsampling.py``; of several, take the mean. None, the paper's: the picture itself.
         mirrored: Outside training, average with the result of the mirrored picture, for twice the work.
 
     Example:
@@ -83,7 +83,7 @@ class AecrNet(Restorer):
         deformable_uses: int = 2,
         whitening: bool = False,
         attention_window: int | None = None,
-        side: int | None = None,
+        side: int | list[int] | None = None,
         mirrored: bool = False,
     ) -> None:
         super().__init__()

@@ -204,7 +204,7 @@ class ClipHaze(Restorer):
         alignments: Outside training, average window attention over windows in so many places; 4 hide what is left of
             the grid for a fifth more time.
         side: Dehaze the picture reduced to this short side and bring the result to full size by
-            ``restorers/blocks/joint_upsampling.py``; None for the picture itself.
+            ``restorers/blocks/joint_upsampling.py``; of several, take the mean. None: the picture itself.
         mirrored: Outside training, average with the result of the mirrored picture, for twice the work.
     """
 
@@ -222,7 +222,7 @@ class ClipHaze(Restorer):
         token_width: int = 128,
         shifted: bool = False,
         alignments: int = 1,
-        side: int | None = None,
+        side: int | list[int] | None = None,
         mirrored: bool = False,
     ) -> None:
         super().__init__()

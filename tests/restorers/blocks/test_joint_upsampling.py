@@ -79,3 +79,16 @@ def test_mirrored_networks_have_no_left_or_right(side):
     again = on_reduced(moved, picture.flip(-1), side, 16, mirrored=True).flip(-1)
     torch.testing.assert_close(again, both, atol=1e-3, rtol=0)
     assert not torch.allclose(one, both, atol=1e-2)
+
+
+def test_of_several_sides_the_mean_is_taken():
+    picture = scene()
+    gains = {(16, 32): 0.5, (32, 48): 0.9}
+
+    def network(x):
+        return gains[tuple(x.shape[-2:])] * x
+
+    y = on_reduced(network, picture, [16, 32], 16)
+    torch.testing.assert_close(y, 0.7 * picture, atol=0.03, rtol=0)
+    one = on_reduced(lambda x: 1 - x, picture, [64, 100], 16)
+    assert torch.equal(one, 1 - picture), "sides that no picture is reduced to are one"
