@@ -21,6 +21,7 @@ pytestmark = pytest.mark.browser
 def test_an_example_is_restored_with_one_click_and_downloads_without_loss(tab, server, tmp_path: Path) -> None:
     from restorers.hub import load
     from restorers.pipeline import restore
+    from restorers.registry import RECOMMENDED
     from ui.restore import example_pictures
 
     page = tab("Restore")
@@ -31,8 +32,8 @@ def test_an_example_is_restored_with_one_click_and_downloads_without_loss(tab, s
     target = tmp_path / caught.value.suggested_filename
     caught.value.save_as(target)
     source = example_pictures()[2][0]
-    assert target.name == f"{source.stem}-dark_channel_ptg_rm.png", "the refinement is ticked from the start"
-    expected = restore(load("dark_channel+ptg_rm"), read_picture(source)).pixels
+    assert target.name == f"{source.stem}-{RECOMMENDED['dehaze']}.png", "the best is chosen from the start"
+    expected = restore(load(RECOMMENDED["dehaze"]), read_picture(source)).pixels
     np.testing.assert_array_equal(read_picture(target).pixels, expected)
     assert "pixels taken as they are" in page.inner_text("#restore-record")
 
