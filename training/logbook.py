@@ -33,12 +33,10 @@ class Logbook:
     def write(self, name: str, row: dict[str, Any]) -> None:
         """Append a row, which has a ``step``, to ``name``.csv."""
         path = self.folder / f"{name}.csv"
-        fresh = not path.exists()
+        columns = _columns(path, row)
         with path.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(row))
-            if fresh:
-                writer.writeheader()
-            writer.writerow({key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.items()})
+            values = {key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.items()}
+            csv.DictWriter(stream, columns).writerow(values)
         if self._board is not None:
             for key, value in row.items():
                 if key != "step" and isinstance(value, int | float):
@@ -61,6 +59,23 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of a log."""
     with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
+
+
+def _columns(path: Path, row: dict[str, Any]) -> list[str]:
+    """The table's columns, once it has all of the row's: a changed recipe may log more than the old one did."""
+    columns: list[str] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as stream:
+            columns = next(csv.reader(stream), [])
+    missing = [key for key in row if key not in columns]
+    if missing:
+        before = read_rows(path) if columns else []
+        columns += missing
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, columns, restval="")
+            writer.writeheader()
+            writer.writerows(before)
+    return columns
 
 
 def _cut(path: Path, step: int) -> None:
