@@ -35,6 +35,7 @@ def recipe(loss=None, **changes):
         "task": "crl_sr",
         "seed": 4,
         "steps": 2,
+        "precision": "fp32",
         "batch": 2,
         "learning_rate": 1e-3,
         "validate_every": 2,

@@ -43,6 +43,7 @@ def recipe(**changes):
         "task": "ptg_rm",
         "seed": 2,
         "steps": 2,
+        "precision": "fp32",
         "batch": 2,
         "learning_rate": 1e-3,
         "validate_every": 2,

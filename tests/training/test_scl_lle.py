@@ -55,6 +55,7 @@ def recipe(**changes):
         "task": "scl_lle",
         "seed": 3,
         "steps": 3,
+        "precision": "fp32",
         "batch": 2,
         "learning_rate": 1e-3,
         "validate_every": 3,

@@ -114,7 +114,7 @@ def test_equal_cells_equal_the_invariant_blur():
     assert shape == (3, 4)
     same = blind_sr.CellKernels(torch.full(shape, 6.0), torch.full(shape, 2.0), torch.full(shape, 0.7))
     expected = blind_sr.blur(x, strided_kernel(21, 4, 6.0, 2.0, 0.7))
-    assert float((blind_sr.cell_blur(x, same, 4) - expected).abs().max()) < 1e-6
+    assert float((blind_sr.cell_blur(x, same, 4) - expected).abs().max()) < 2e-6  # sums of 441, in another order
 
 
 def test_every_cell_has_its_own_kernel():
@@ -126,7 +126,7 @@ def test_every_cell_has_its_own_kernel():
             here = tuple(float(v[row, column]) for v in (cells.variance1, cells.variance2, cells.angle))
             alone = blind_sr.blur(x, strided_kernel(21, 4, *here))
             box = (..., slice(40 * row, 40 * row + 40), slice(40 * column, 40 * column + 40))
-            assert float((blurred[box] - alone[box]).abs().max()) < 1e-6
+            assert float((blurred[box] - alone[box]).abs().max()) < 2e-6
 
 
 def test_manet_modes_by_their_formulas():
