@@ -83,7 +83,12 @@ def fit(recipe: Recipe, options: Options) -> dict[str, float]:
     run = Run(recipe, options, accelerator, task)
     if accelerator.is_main_process:
         (options.output / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
-    return run.train()
+    figures = run.train()
+    if accelerator.num_processes > 1:
+        # A group left open has threads that can end a finished process with an abort.
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
+    return figures
 
 
 def start_accelerator(recipe: Recipe, device: str) -> Accelerator:
