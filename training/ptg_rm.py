@@ -63,10 +63,10 @@ class PtgRmTask(RestorerTask):
         else:
             exposures = Exposures(root, cache, float(data.get("least", 0.6)), validation)
             share = float(data.get("darkened", 0.0))
-            sources: list[tuple[Source, float]] = [(exposures, 1 - share)]
+            self._source = exposures
             if share:
-                sources.append((Darkened(root, cache, exposures), share))
-            self._source = Mixture(sources, exposures)
+                darkened = Darkened(root, cache, exposures)
+                self._source = Mixture([(exposures, 1 - share), (darkened, share)], exposures)
 
     def start(self) -> None:
         """See :meth:`Task.start`: a registered method's weights for the base."""

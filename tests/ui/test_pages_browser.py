@@ -38,6 +38,23 @@ def test_an_example_is_restored_with_one_click_and_downloads_without_loss(tab, s
     assert "pixels taken as they are" in page.inner_text("#restore-record")
 
 
+def test_a_method_with_a_refinement_is_refined_from_the_start(tab, tmp_path: Path) -> None:
+    from restorers.registry import card
+
+    page = tab("Restore")
+    page.locator("#restore-examples button").first.click()
+    page.locator("#restore-record dl").wait_for()
+    page.click("#restore-method input")
+    page.get_by_role("option", name=card("dark_channel").title, exact=True).click()
+    page.locator("#restore-refine input").wait_for()
+    assert page.locator("#restore-refine input").is_checked(), "the refinement is ticked from the start"
+    page.click("#restore-start")
+    page.locator("#restore-record dl", has_text=card("dark_channel+ptg_rm").title).wait_for()
+    with page.expect_download() as caught:
+        page.click("#restore-download")
+    assert caught.value.suggested_filename.endswith("-dark_channel_ptg_rm.png")
+
+
 def test_an_upload_is_read_by_our_reader_and_said_what_was_done(tab, tmp_path: Path) -> None:
     from PIL import Image
 
