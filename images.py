@@ -36,6 +36,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 MAX_PIXELS = 100_000_000
 """Largest picture that is decoded, in pixels (100 MPix: three times 8K)."""
 
+GREY_WEIGHTS = (0.299, 0.587, 0.114)
+"""BT.601 full-range grey of red, green and blue: OpenCV, Pillow and the low-light codes."""
+
 _ORIENTATION = 0x0112
 
 

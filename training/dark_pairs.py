@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,9 +21,6 @@ DARK_LUMA = (8.0, 50.0)
 
 BRIGHT_LUMA = (95.0, 140.0)
 """Mean luma of photographs that are well exposed enough to be darkened."""
-
-NYU_STRIDE = 4
-"""Every fourth room is packed; neighbours in NYU are often the same room."""
 
 _SPREAD = 2.0
 """By how many of a hundred grey levels the measured curves are smoothed."""
@@ -55,7 +51,7 @@ class Exposures(Source):
     def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One aligned pair (3, crop, crop) each: most of a scene, reduced, perhaps mirrored."""
         pair = [self.pool[index] for index in self.members[int(rng.integers(len(self.members)))]]
-        dark, bright = cut(pair, view.crop, self.least, rng)
+        dark, bright = data.random_square(pair, view.crop, self.least, rng)
         return data.to_tensor(dark), data.to_tensor(bright)
 
     def pairs(self, *, full: bool) -> list[Pair]:
@@ -85,7 +81,7 @@ class Darkened(Source):
     def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """A darkened crop, compressed as a JPEG, and the crop itself, (3, crop, crop) each."""
         picture = self.pool[int(rng.integers(len(self.pool)))]
-        (bright,) = cut([picture], view.crop, self.exposures.least, rng)
+        (bright,) = data.random_square([picture], view.crop, self.exposures.least, rng)
         dark = bright
         for _ in range(8):
             curves = self.curves[int(rng.integers(len(self.curves)))]
@@ -129,27 +125,8 @@ def darkening_curves(dark: np.ndarray, bright: np.ndarray) -> np.ndarray:
     return curves
 
 
-def cut(pictures: Sequence[np.ndarray], crop: int, least: float, rng: np.random.Generator) -> list[np.ndarray]:
-    """The same square of every picture, reduced to (crop, crop, 3) and perhaps mirrored.
-
-    Args:
-        pictures: Of one size, short side ``SHORT`` or less.
-        crop: In pixels.
-        least: Smallest share of the short side that the square has.
-        rng: Source of randomness.
-    """
-    short = min(SHORT, *pictures[0].shape[:2])
-    side = int(rng.integers(max(min(crop, short), round(least * short)), short + 1))
-    top, left = (int(rng.integers(0, length - side + 1)) for length in pictures[0].shape[:2])
-    step = -1 if rng.random() < 0.5 else 1
-    return [
-        cv2.resize(p[top : top + side, left : left + side], (crop, crop), interpolation=cv2.INTER_AREA)[:, ::step]
-        for p in pictures
-    ]
-
-
 def _well_exposed(root: Path) -> list[tuple[np.ndarray, dict]]:
-    rooms = ((f"nyu-{scene}", picture) for scene, picture, _ in data.nyu(root) if scene % NYU_STRIDE == 0)
+    rooms = ((f"nyu-{scene}", picture) for scene, picture, _ in data.nyu(root) if scene % data.NYU_STRIDE == 0)
     packed = []
     for name, picture in (*data.bsds(root), *rooms):
         if BRIGHT_LUMA[0] <= float(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).mean()) <= BRIGHT_LUMA[1]:

@@ -32,6 +32,8 @@ from training.recipe import data_sha256
 NYU_SCENES = 1399
 NYU_VALIDATION = range(1349, NYU_SCENES)
 """Kept out of every training run; scenes 1399 and up are RESIDE's SOTS and are not in the tars at all."""
+NYU_STRIDE = 4
+"""Every fourth scene is enough where variety counts; neighbours are often the same room."""
 
 BSDS_VALIDATION = 80
 MULTI_EXPOSURE_VALIDATION = 15
@@ -232,10 +234,42 @@ def crop_box(
     return top, left, crop_height, int(crop_width)
 
 
-def take(array: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int], flip: bool) -> np.ndarray:
-    """Cut a box (top, left, height, width), in pixels, and resize it to (height, width); ``flip`` mirrors it."""
+def take(
+    array: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int], flip: bool, mode: int | None = None
+) -> np.ndarray:
+    """Cut a box (top, left, height, width), in pixels, and resize it to (height, width); ``flip`` mirrors it.
+
+    The mode is OpenCV's; None averages where the box is reduced and interpolates where it is enlarged.
+    """
     top, left, height, width = box
     cut = array[top : top + height, left : left + width]
-    mode = cv2.INTER_AREA if height >= size[0] else cv2.INTER_LINEAR
+    if mode is None:
+        mode = cv2.INTER_AREA if height >= size[0] else cv2.INTER_LINEAR
     cut = cv2.resize(cut, (size[1], size[0]), interpolation=mode)
     return cut[:, ::-1] if flip else cut
+
+
+def random_square(
+    pictures: Sequence[np.ndarray], size: int, least: float, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """The same square of pictures that show the same, reduced to ``size`` and perhaps mirrored.
+
+    Args:
+        pictures: (H, W, 3) uint8 of one size; colours are averaged. A fourth channel holds labels, the nearest pixel's.
+        size: In pixels.
+        least: Smallest share of the short side that the square has; it has at least ``size`` pixels.
+        rng: Source of randomness.
+    """
+    height, width = pictures[0].shape[:2]
+    short = min(height, width)
+    side = int(rng.integers(max(min(size, short), round(least * short)), short + 1))
+    top, left = (int(rng.integers(0, length - side + 1)) for length in (height, width))
+    box, flip = (top, left, side, side), bool(rng.random() < 0.5)
+    squares = []
+    for picture in pictures:
+        square = take(np.ascontiguousarray(picture[..., :3]), box, (size, size), flip)
+        if picture.shape[2] == 4:
+            labels = take(np.ascontiguousarray(picture[..., 3]), box, (size, size), flip, cv2.INTER_NEAREST)
+            square = np.dstack((square, labels))
+        squares.append(square)
+    return squares

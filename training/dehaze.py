@@ -32,9 +32,9 @@ class DehazeTask(RestorerTask):
     The recipe's tables:
 
     - ``data``: ``sources``: name (``nyu``, ``photographs``, ``exposures``, ``folders``, ``sets``) to its options with a
-      ``share`` of the samples; ``crop``, ``aspect``, ``zoom`` and ``views``, see ``training/views.py``; ``growth``, see
-      ``training/growth.py``; ``start``, the registered method whose weights the network starts from, or ``settle``, the
-      number of crops by which AECR-Net's start weights are scaled (``training/settle.py``).
+      ``share`` of the samples; ``crop``, ``aspect``, ``zoom``, ``shows`` and ``views``, see ``training/views.py``;
+      ``growth``, see ``training/growth.py``; ``start``, the registered method whose weights the network starts from, or
+      ``settle``, the number of crops by which AECR-Net's start weights are scaled (``training/settle.py``).
     - ``loss``: weights ``l1``, ``log_error`` (``training/losses/log_error.py``), ``contrastive``, ``spectrum``; for the
       contrastive term ``features`` (``vgg19``, ``squeezenet``, ``clip``), ``negatives``, ``positives_only``, ``floor``,
       and ``after``, the step from which it is added.
@@ -42,7 +42,7 @@ class DehazeTask(RestorerTask):
     """
 
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "data": ("sources", "crop", "aspect", "zoom", "views", "growth", "start", "settle"),
+        "data": ("sources", "crop", "aspect", "zoom", "shows", "views", "growth", "start", "settle"),
         "loss": (*TERMS, "features", "negatives", "positives_only", "floor", "after"),
         "validation": ("source", "pairs", "draws", "haze"),
     }

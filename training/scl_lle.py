@@ -37,8 +37,6 @@ from training.validate import Pair
 DARK_LUMA = (8.0, 34.0)
 UNDER_LUMA, OVER_LUMA = 60.0, 180.0
 NORMAL_LUMA = (100.0, 136.0)
-NYU_STRIDE = 4
-"""Every fourth labelled scene is packed; neighbours in NYU are often the same room."""
 
 _TERMS = (
     "smoothness",
@@ -208,11 +206,11 @@ class SclLleTask(RestorerTask):
 
     def _crop(self, group: str, size: int, rng: np.random.Generator) -> Tensor:
         picture = self._pools["exposures"][int(rng.choice(self._members[group]))]
-        return data.to_tensor(_random_crop(picture, size, rng, self._least))
+        return data.to_tensor(data.random_square([picture], size, self._least, rng)[0])
 
     def _darkened(self, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         pool = self._pools["labelled"]
-        crop = _random_crop(pool[int(rng.integers(len(pool)))], size, rng, self._least)
+        (crop,) = data.random_square([pool[int(rng.integers(len(pool)))]], size, self._least, rng)
         low, high = self.recipe.data.get("gain", (0.02, 0.25))
         electrons = self.recipe.data.get("electrons")
         shot = 1 / rng.uniform(*electrons) if electrons else 0.0
@@ -258,26 +256,9 @@ def _labelled(root: Path) -> list[tuple[np.ndarray, dict]]:
                 f"Picture {name} of nyu_images.tar meets label map {label_name} of nyu_labels40.tar; both tars have to "
                 "hold the same scenes under the same names."
             )
-        if scene % NYU_STRIDE == 0 and scene not in data.NYU_VALIDATION:
+        if scene % data.NYU_STRIDE == 0 and scene not in data.NYU_VALIDATION:
             small = data.reduce_picture(picture, SHORT)
             size = (small.shape[1], small.shape[0])
             classes = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
             packed.append((np.dstack((small, classes)), {"name": name}))
     return packed
-
-
-def _random_crop(picture: np.ndarray, size: int, rng: np.random.Generator, least: float = 0.0) -> np.ndarray:
-    """A square of any size from ``size``, or ``least`` of the short side, up to all of it; perhaps mirrored.
-
-    It is reduced to ``size``: colours are averaged; a fourth channel holds labels, the nearest pixel's.
-    """
-    short = min(picture.shape[:2])
-    side = int(rng.integers(max(size, round(least * short)), short + 1))
-    top = int(rng.integers(0, picture.shape[0] - side + 1))
-    left = int(rng.integers(0, picture.shape[1] - side + 1))
-    cut = np.ascontiguousarray(picture[top : top + side, left : left + side])
-    small = cv2.resize(cut[..., :3], (size, size), interpolation=cv2.INTER_AREA)
-    if cut.shape[2] > 3:
-        labels = cv2.resize(cut[..., 3], (size, size), interpolation=cv2.INTER_NEAREST)
-        small = np.dstack((small, labels))
-    return np.ascontiguousarray(small[:, ::-1]) if rng.random() < 0.5 else small

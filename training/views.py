@@ -17,7 +17,7 @@ import numpy as np
 from errors import UsageError, check_names
 from training.stages import Stages, ends
 
-_KEYS = ("until", "crop", "zoom", "aspect")
+_KEYS = ("until", "crop", "zoom", "aspect", "shows")
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,14 @@ class View:
         crop: Rows of the crop in pixels.
         zoom: Least and greatest factor by which the picture is reduced first; never below the crop.
         aspect: Columns of the crop over its rows.
+        shows: Least and greatest share of the picture that the crop shows, as a length; goes before the zoom. Pictures
+            of all sizes are cropped alike by it.
     """
 
     crop: int
     zoom: tuple[float, float] = (1.0, 1.0)
     aspect: float = 1.0
+    shows: tuple[float, float] | None = None
 
     @property
     def columns(self) -> int:
@@ -42,9 +45,11 @@ class View:
     def short(self, height: int, width: int, rng: np.random.Generator) -> int:
         """Short side, in pixels, of a picture of ``height`` x ``width``, once reduced for this view."""
         short = min(height, width)
-        if self.zoom[1] <= 1:
+        if self.shows is None and self.zoom[1] <= 1:
             return short
         least = math.ceil(short * max(self.crop / height, self.columns / width))
+        if self.shows is not None:
+            return max(least, min(short, round(least / rng.uniform(*self.shows))))
         return max(least, round(short / rng.uniform(*self.zoom)))
 
 
@@ -54,12 +59,15 @@ class Views:
     Args:
         crop: Rows of the crops in pixels, or several that alternate from step to step.
         zoom: Least and greatest factor by which pictures are reduced.
-        stages: Each a table with ``until``, the first step that is no longer of it, and ``crop``, ``zoom`` or
-            ``aspect`` in place of those, in order.
-        aspect: Columns of the crops over their rows; that of most pictures, 4/3, shows them whole.
+        stages: Each a table with ``until``, the first step that is no longer of it, and ``crop``, ``zoom``, ``aspect``
+            or ``shows`` in place of those, in order.
+        aspect: Columns of the crops over their rows; that of most pictures, 4/3, shows them whole. Of several, each
+            goes with the crop at the same place.
+        shows: Least and greatest share of a picture that a crop shows, in place of the zoom; None, by the zoom.
 
     Raises:
-        UsageError: A stage has no ``until`` or ends before the one before it, or a zoom does not go upwards from 1.
+        UsageError: A stage has no ``until`` or ends before the one before it, a zoom does not go upwards from 1, or
+            shares upwards to 1.
         UnknownNameError: A stage has another entry.
 
     Example:
@@ -75,19 +83,19 @@ class Views:
         crop: int | Sequence[int],
         zoom: Sequence[float] = (1.0, 1.0),
         stages: Sequence[Mapping[str, Any]] = (),
-        aspect: float = 1.0,
+        aspect: float | Sequence[float] = 1.0,
+        shows: Sequence[float] | None = None,
     ) -> None:
         check_names("entry of a view", (key for stage in stages for key in stage), _KEYS)
-        views = [
-            _alternating(stage.get("crop", crop), stage.get("zoom", zoom), stage.get("aspect", aspect))
-            for stage in stages
-        ]
-        self._stages = Stages(ends(stages, "views"), views, _alternating(crop, zoom, aspect))
+        rest = {"crop": crop, "zoom": zoom, "aspect": aspect, "shows": shows}
+        views = [_alternating(**{key: stage.get(key, value) for key, value in rest.items()}) for stage in stages]
+        self._stages = Stages(ends(stages, "views"), views, _alternating(**rest))
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Views:
-        """From a recipe's ``data``: its ``crop``, and ``zoom``, ``views`` and ``aspect`` if it has them."""
-        return cls(data["crop"], data.get("zoom", (1.0, 1.0)), data.get("views", ()), float(data.get("aspect", 1.0)))
+        """From a recipe's ``data``: its ``crop``, and ``zoom``, ``views``, ``aspect`` and ``shows`` if it has them."""
+        given = {key: data[key] for key in ("zoom", "aspect", "shows") if key in data}
+        return cls(data["crop"], stages=data.get("views", ()), **given)
 
     def at(self, step: int) -> View:
         """The view of ``step``."""
@@ -95,9 +103,22 @@ class Views:
         return views[step % len(views)]
 
 
-def _alternating(crop: int | Sequence[int], zoom: Sequence[float], aspect: float) -> tuple[View, ...]:
+def _alternating(
+    crop: int | Sequence[int],
+    zoom: Sequence[float],
+    aspect: float | Sequence[float],
+    shows: Sequence[float] | None,
+) -> tuple[View, ...]:
     least, most = map(float, zoom)
     if not 1 <= least <= most:
         raise UsageError(f"A recipe's zoom is [least, greatest], neither below 1; it is [{least:g}, {most:g}].")
-    crops = crop if isinstance(crop, Sequence) else (crop,)
-    return tuple(View(int(side), (least, most), float(aspect)) for side in crops)
+    if shows is not None and not 0 < shows[0] <= shows[1] <= 1:
+        raise UsageError(f"A recipe's shows is [least, greatest], above 0 and up to 1; it is {list(shows)}.")
+    shares = None if shows is None else (float(shows[0]), float(shows[1]))
+    crops, aspects = (x if isinstance(x, Sequence) else (x,) for x in (crop, aspect))
+    count = max(len(crops), len(aspects))
+    if count % len(crops) or count % len(aspects):
+        raise UsageError(f"A recipe's crops and aspects go in pairs; there are {len(crops)} and {len(aspects)}.")
+    return tuple(
+        View(int(crops[i % len(crops)]), (least, most), float(aspects[i % len(aspects)]), shares) for i in range(count)
+    )

@@ -106,7 +106,7 @@ class Engine:
     def method_choices(self, task: str, chosen: str | None = None) -> dict[str, Any]:
         """Choices and value of a list of the methods for a task; those with a refinement behind them are left out."""
         cards = [card for card in self.cards(task) if not card.name.endswith(REFINED)]
-        value = chosen or registry.RECOMMENDED.get(task, "").removesuffix(REFINED) or cards[0].name
+        value = chosen or registry.RECOMMENDED.get(task) or cards[0].name
         return {"choices": [(card.title, card.name) for card in cards], "value": value}
 
     def refined(self, name: str) -> str | None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from eval.metrics.psnr import frozen
+from images import GREY_WEIGHTS
 
 Y_WEIGHTS = (65.481 / 255.0, 128.553 / 255.0, 24.966 / 255.0)
 """BT.601 limited-range luma on a 0-255 scale (MATLAB's ``rgb2ycbcr``); the offset is 16."""
 
 Y_OFFSET = 16.0
-
-GREY_WEIGHTS = (0.299, 0.587, 0.114)
-"""BT.601 full-range grey: OpenCV, Pillow and the low-light codes."""
 
 MATLAB_GREY_WEIGHTS = (0.298936021293775390, 0.587043074451121360, 0.114020904255103250)
 """First row of the inverse of the NTSC matrix, which is what MATLAB's ``rgb2gray`` uses ("0.2989, 0.5870, 0.1140")."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)
+from images import GREY_WEIGHTS
+
 EXPONENTS = (0.35, 2.5)
 """Least and greatest exponent: what is nearly black everywhere stays dark."""
 TOE = 1 / 510
@@ -52,7 +53,7 @@ def exponents(x: Tensor, luma: float | Tensor) -> Tensor:
 
 def mean_luma(x: Tensor) -> Tensor:
     """Mean luma (N, 1, 1, 1) of pictures (N, 3, H, W), of every so many pixels of large ones."""
-    weights = torch.tensor(LUMA, device=x.device).view(1, 3, 1, 1)
+    weights = torch.tensor(GREY_WEIGHTS, device=x.device).view(1, 3, 1, 1)
     return (_few(x) * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from guided_filter import guided_filter
-from restorers.classical.planes import enhance_planes
+from restorers.planes import enhance_planes
 
 DARK = 24 / 255
 """Mean of the brightest channel, around a pixel, from which on nothing is smoothed."""

@@ -15,9 +15,10 @@ import numpy as np
 from torch import Tensor
 
 from guided_filter import guided_filter
+from images import GREY_WEIGHTS
 from restorers.base import Restorer
 from restorers.card import RestorerCard
-from restorers.classical.planes import enhance_planes
+from restorers.planes import enhance_planes
 
 CARD = RestorerCard(
     name="dark_channel",
@@ -30,7 +31,7 @@ CARD = RestorerCard(
 )
 
 _PATCH_SHARE, _RADIUS_SHARE = 1 / 12, 1 / 8
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)
+_GREY = np.array(GREY_WEIGHTS, np.float32)
 
 
 class DarkChannel(Restorer):

@@ -17,10 +17,11 @@ import numpy as np
 from torch import Tensor
 
 from guided_filter import guided_filter
+from images import GREY_WEIGHTS
 from restorers.base import Restorer
 from restorers.blocks.structure_smoothing import smooth
 from restorers.card import RestorerCard
-from restorers.classical.planes import enhance_planes
+from restorers.planes import enhance_planes
 
 CARD = RestorerCard(
     name="lime",
@@ -37,7 +38,7 @@ MIDDLE_GREY = 0.46
 
 _DARKEST = 0.01
 _LARGEST_GAIN = 64.0
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = np.array(GREY_WEIGHTS, np.float32)
 
 
 class Lime(Restorer):

@@ -34,6 +34,33 @@ def test_a_wide_crop_bounds_a_tall_picture_by_its_width():
     assert view.short(481, 321, rng) == 128
 
 
+def test_a_share_shows_as_much_of_small_pictures_as_of_large_ones():
+    view = View(96, aspect=4 / 3, shows=(0.5, 1.0))
+    for height, width in ((480, 640), (321, 481), (481, 321)):
+        rng = np.random.default_rng(0)
+        least = max(96 / height, 128 / width)
+        shares = [min(height, width) * least / view.short(height, width, rng) for _ in range(500)]
+        assert 0.49 < min(shares) < 0.52 and 0.98 < max(shares) < 1.02
+    assert View(96, shows=(0.1, 0.1)).short(321, 481, rng) == 321, "no picture is enlarged"
+
+
+def test_aspects_alternate_with_the_crops():
+    views = Views.of({"crop": [96, 128], "aspect": [4 / 3, 3 / 4], "shows": [0.6, 1.0]})
+    assert [(views.at(step).crop, views.at(step).columns) for step in range(3)] == [(96, 128), (128, 96), (96, 128)]
+    assert views.at(0).shows == (0.6, 1.0)
+
+
+def test_crops_and_aspects_that_do_not_pair_up():
+    with pytest.raises(UsageError, match="pairs"):
+        Views([96, 112, 128], aspect=[1.0, 1.5])
+
+
+@pytest.mark.parametrize("shows", [(0.0, 1.0), (0.8, 0.5), (0.5, 1.5)])
+def test_shares_out_of_range(shows):
+    with pytest.raises(UsageError, match="shows"):
+        Views(96, shows=shows)
+
+
 def test_without_zoom_nothing_is_drawn():
     rng, untouched = np.random.default_rng(3), np.random.default_rng(3)
     assert View(64).short(480, 640, rng) == 480

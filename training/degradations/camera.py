@@ -11,9 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from images import GREY_WEIGHTS
 from training.degradations.haze import sample_uniform
 
-_LUMA = (0.299, 0.587, 0.114)
+
+def grey_of(picture: Tensor) -> Tensor:
+    """(N,3,H,W) to its grey (N,1,H,W)."""
+    return (picture * picture.new_tensor(GREY_WEIGHTS).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def filter_each(picture: Tensor, kernels: Tensor) -> Tensor:
@@ -97,7 +101,7 @@ def tone(
         lift: black level as a share of white, at most about 0.06.
     """
     toned = (picture.clamp(0, 1) ** gamma * gain).clamp(0, 1)
-    grey = (toned * toned.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    grey = grey_of(toned)
     return (lift + (1 - lift) * (grey + saturation * (toned - grey))).clamp(0, 1)
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.degradations.blind_sr import blur, round_to_8_bits
-from training.degradations.camera import jpeg
+from training.degradations.camera import grey_of, jpeg
 from training.degradations.kernels import gaussian_kernel, sinc_kernel
 
 SIZES = tuple(range(7, 22, 2))
@@ -129,7 +129,7 @@ def _noise(x: Tensor, ranges: Pass, rng: np.random.Generator) -> Tensor:
         shape = (1, 1, *x.shape[-2:]) if grey else x.shape
         return (x + rng.uniform(*ranges.noise) / 255 * torch.randn(shape, generator=generator)).clamp(0, 1)
     if grey:
-        source = (source * source.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        source = grey_of(source)
     source = (source * 255).round() / 255
     # As many photons at white as there are grey levels in the picture, rounded up to a power of two.
     photons = 2 ** math.ceil(math.log2(max(2, len(torch.unique(source)))))
