@@ -2,12 +2,12 @@
 
 How much haze lies where is a matter of whole scenes, and a reduced picture shows it as well as the picture does, for a
 fraction of the work. What a dehazer then makes of the reduced picture is a local linear function of it: by the
-scattering model ``J = (I - A) / t + A``, with t and A nearly constant inside a small window. Its slope and offset are
-found by regression in every window of the small pictures, enlarged, and applied to the picture itself, so that detail
-comes from there.
+scattering model ``J = (I - A) / t + A``, with t and A nearly constant inside a small window. Its slope ``1 / t``, one
+for all channels, and its offset, the airlight's colour in it, are found by regression in every window of the small
+pictures, enlarged, and applied to the picture itself, so that detail comes from there.
 
-He, Sun, "Fast Guided Filter", arXiv 1505.00996, 2015, with the picture as the guide, channel by channel; Kopf et al.,
-"Joint Bilateral Upsampling", SIGGRAPH 2007, for the idea.
+He, Sun, "Fast Guided Filter", arXiv 1505.00996, 2015, with the picture as the guide; Kopf et al., "Joint Bilateral
+Upsampling", SIGGRAPH 2007, for the idea.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from torch import Tensor
 
 from restorers.base import padded_to_multiple
 
+WINDOW = 5
+"""Side of the windows in pixels of the small pictures. Smaller ones follow the true result more closely, larger ones
+average a network's errors out."""
+
 RIDGE = 1e-5
 """Added to the guide's variance: below a contrast of 0.003 a window is taken for flat, and so for noise."""
 
@@ -27,13 +31,13 @@ def joint_upsample(small_input: Tensor, small_result: Tensor, picture: Tensor) -
     """Do to a picture what was done to its reduced version.
 
     Args:
-        small_input: (N, C, h, w), at least 2x2, the picture reduced by averaging.
+        small_input: (N, C, h, w), at least 3x3, the picture reduced by averaging.
         small_result: (N, C, h, w), what became of it.
         picture: (N, C, H, W).
 
     Returns:
-        (N, C, H, W): ``a picture + b`` with slope a and offset b from windows of 3x3, averaged over the nine that hold
-        a pixel, and enlarged.
+        (N, C, H, W): ``a picture + b`` with a slope a for all channels and offsets b of each, by least squares in
+        windows, averaged over all windows that hold a pixel, and enlarged.
 
     Example:
         >>> import torch
@@ -43,8 +47,9 @@ def joint_upsample(small_input: Tensor, small_result: Tensor, picture: Tensor) -
         True
     """
     mean_input, mean_result = _mean(small_input), _mean(small_result)
-    slope = _mean(small_input * small_result) - mean_input * mean_result
-    slope = slope / (_mean(small_input * small_input) - mean_input * mean_input + RIDGE)
+    covariance = (_mean(small_input * small_result) - mean_input * mean_result).mean(1, keepdim=True)
+    variance = (_mean(small_input * small_input) - mean_input * mean_input).mean(1, keepdim=True)
+    slope = covariance / (variance + RIDGE)
     offset = _mean(mean_result - slope * mean_input)
     slope, offset = (F.interpolate(t, picture.shape[-2:], mode="bilinear") for t in (_mean(slope), offset))
     return offset.addcmul_(slope, picture)
@@ -88,5 +93,6 @@ def on_reduced(
 
 
 def _mean(x: Tensor) -> Tensor:
-    """Mean of 3x3, borders mirrored."""
-    return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), 3, 1)
+    """Mean of every window, borders mirrored."""
+    half = WINDOW // 2
+    return F.avg_pool2d(F.pad(x, (half,) * 4, mode="reflect"), WINDOW, 1)

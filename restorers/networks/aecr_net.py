@@ -64,8 +64,9 @@ class AecrNet(Restorer):
             batches and it is not in the paper, so the default is without.
         attention_window: Side, in pixels of the picture, of the windows over which channel attention averages; None for
             whole pictures, as in the paper. Changes nothing for pictures that are no larger.
-        side: Dehaze the picture reduced to this short side and bring the result to full size by
+        side: Outside training, dehaze the picture reduced to this short side and bring the result to full size by
             ``restorers/blocks/joint_upsampling.py``; of several, take the mean. None, the paper's: the picture itself.
+            Training shows crops of that size.
         mirrored: Outside training, average with the result of the mirrored picture, for twice the work.
 
     Example:
@@ -117,7 +118,8 @@ class AecrNet(Restorer):
 
     def enhance(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) with H and W multiples of 4 to the same, not clamped."""
-        return on_reduced(self._dehaze, x, self.side, CARD.size_multiple, self.mirrored and not self.training)
+        side, mirrored = (None, False) if self.training else (self.side, self.mirrored)
+        return on_reduced(self._dehaze, x, side, CARD.size_multiple, mirrored)
 
     def _dehaze(self, x: Tensor) -> Tensor:
         """The network of figure 3; a hyperbolic tangent ends it."""

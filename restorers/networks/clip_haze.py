@@ -203,8 +203,9 @@ class ClipHaze(Restorer):
             Windows that all lie on one grid show in the result when they are trained for long.
         alignments: Outside training, average window attention over windows in so many places; 4 hide what is left of
             the grid for a fifth more time.
-        side: Dehaze the picture reduced to this short side and bring the result to full size by
-            ``restorers/blocks/joint_upsampling.py``; of several, take the mean. None: the picture itself.
+        side: Outside training, dehaze the picture reduced to this short side and bring the result to full size by
+            ``restorers/blocks/joint_upsampling.py``; of several, take the mean. None: the picture itself. Training
+            shows crops of that size.
         mirrored: Outside training, average with the result of the mirrored picture, for twice the work.
     """
 
@@ -267,10 +268,8 @@ class ClipHaze(Restorer):
         Returns:
             (N, 3, H, W), not clamped.
         """
-        mirrored = self.mirrored and not self.training and density is tokens is None
-        return on_reduced(
-            lambda small: self._dehaze(small, density, tokens), x, self.side, CARD.size_multiple, mirrored
-        )
+        side, mirrored = (None, False) if self.training else (self.side, self.mirrored and density is tokens is None)
+        return on_reduced(lambda small: self._dehaze(small, density, tokens), x, side, CARD.size_multiple, mirrored)
 
     def _dehaze(self, x: Tensor, density: Tensor | None, tokens: Tensor | None) -> Tensor:
         density, tokens = self._guided(x, density, tokens)

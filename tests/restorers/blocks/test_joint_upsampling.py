@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from guided_filter import guided_filter
 from restorers.blocks import joint_upsampling
-from restorers.blocks.joint_upsampling import RIDGE, joint_upsample, on_reduced
+from restorers.blocks.joint_upsampling import RIDGE, WINDOW, joint_upsample, on_reduced
 
 
 def scene(height=64, width=96):
@@ -26,15 +26,32 @@ def test_what_is_linear_in_the_picture_is_carried_over_with_its_detail():
     assert (F.interpolate(0.4 * small + 0.5, picture.shape[-2:], mode="bilinear") - hazy).abs().mean() > 0.01
 
 
-def test_at_one_size_it_is_the_guided_filter_channel_by_channel():
+def test_in_grey_and_at_one_size_it_is_the_guided_filter():
     torch.manual_seed(1)
-    picture, result = torch.rand(2, 1, 3, 20, 30).unbind(0)
-    wanted = np.stack(
-        [guided_filter(g.numpy(), s.numpy(), 1, RIDGE) for g, s in zip(picture[0], result[0], strict=True)]
-    )
-    found = joint_upsample(picture, result, picture)[0].numpy()
-    # The two mirror borders differently; two pixels from them windows are the same.
-    np.testing.assert_allclose(found[:, 2:-2, 2:-2], wanted[:, 2:-2, 2:-2], atol=2e-3)
+    picture, result = torch.rand(2, 1, 1, 24, 30).unbind(0)
+    wanted = guided_filter(picture[0, 0].numpy(), result[0, 0].numpy(), WINDOW // 2, RIDGE)
+    found = joint_upsample(picture, result, picture)[0, 0].numpy()
+    # The two mirror borders differently; away from them windows are the same.
+    inside = slice(WINDOW - 1, 1 - WINDOW)
+    np.testing.assert_allclose(found[inside, inside], wanted[inside, inside], atol=2e-3)
+
+
+def test_channels_share_their_slope_but_not_their_offset():
+    """The pixel in the middle, by least squares with one slope and three offsets in all windows that hold it."""
+    rng = np.random.default_rng(2)
+    side, middle = 2 * WINDOW - 1, WINDOW - 1
+    picture, result = rng.random((2, 3, side, side))
+    means = []
+    for top in range(WINDOW):
+        for left in range(WINDOW):
+            window = (slice(None), slice(top, top + WINDOW), slice(left, left + WINDOW))
+            x, y = picture[window].reshape(3, -1), result[window].reshape(3, -1)
+            unknowns = np.column_stack([x.ravel(), np.kron(np.eye(3), np.ones((x.shape[1], 1)))])
+            slope, *offsets = np.linalg.lstsq(unknowns, y.ravel(), rcond=None)[0]
+            means.append(slope * picture[:, middle, middle] + offsets)
+    tensors = [torch.from_numpy(array)[None] for array in (picture, result, picture)]
+    found = joint_upsample(*tensors)[0, :, middle, middle].numpy()
+    np.testing.assert_allclose(found, np.mean(means, 0), atol=1e-3)  # the ridge's share
 
 
 def test_flat_windows_take_the_results_mean():

@@ -51,6 +51,8 @@ def test_a_side_reduces_larger_pictures_alone():
         y = reduced(large)
         assert y.shape == large.shape and not torch.allclose(y, whole(large), atol=1e-3)
         torch.testing.assert_close(y[1:], reduced(large[1:]))
+        crops = torch.rand(2, 3, 40, 52)
+        assert torch.equal(reduced.train().enhance(crops), whole.train().enhance(crops)), "crops are the size of use"
 
 
 def test_mirroring_is_for_use_and_not_for_training():

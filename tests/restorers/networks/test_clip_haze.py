@@ -120,6 +120,8 @@ def test_a_side_reduces_larger_pictures_and_leaves_nothing_to_tile():
         assert torch.equal(reduced(small), whole(small))
         assert reduced(large).shape == large.shape
         assert not torch.allclose(reduced(large), whole(large), atol=1e-3)
+        crops = torch.rand(2, 3, 40, 64)
+        assert torch.equal(reduced.train().enhance(crops), whole.train().enhance(crops)), "crops are the size of use"
 
 
 def test_every_parameter_learns(clip):
