@@ -118,3 +118,19 @@ def test_small_pictures_are_not_enlarged():
     small = np.zeros((20, 30, 3), np.uint8)
     assert data.reduce_picture(small, 24).shape == (20, 30, 3)
     assert data.reduce_picture(small, 10).shape == (10, 15, 3)
+
+
+def test_squares_of_pictures_that_show_the_same_stay_aligned_and_labels_whole():
+    rows, columns = np.mgrid[:60, :90].astype(np.uint8)
+    coordinates = np.dstack((rows, columns, rows + columns))
+    labels = (columns // 30 * 100).astype(np.uint8)
+    sides = set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        first, second = data.random_square([coordinates, np.dstack((coordinates, labels))], 20, 0.5, rng)
+        assert np.array_equal(first, second[..., :3]) and first.shape == (20, 20, 3)
+        assert set(np.unique(second[..., 3])) <= {0, 100, 200}, "no label between two"
+        flipped = int(first[0, 0, 1]) > int(first[0, -1, 1])
+        sides.add((flipped, round(abs(int(first[-1, 0, 0]) - int(first[0, 0, 0])) * 20 / 19)))
+    assert {flipped for flipped, _ in sides} == {True, False}
+    assert min(side for _, side in sides) >= 29 and max(side for _, side in sides) <= 61
