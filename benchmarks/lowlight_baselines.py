@@ -35,9 +35,11 @@ from eval.metrics.psnr import psnr  # noqa: E402
 from eval.metrics.ssim import ssim  # noqa: E402
 from images import Picture, to_pixels  # noqa: E402
 from restorers import registry  # noqa: E402
+from restorers.blocks.rounding import smoothed_shadows  # noqa: E402
 from restorers.checkpoint import constructor_arguments  # noqa: E402
 from restorers.classical.lime import Lime  # noqa: E402
 from restorers.networks.scl_lle import SclLle, apply_curves  # noqa: E402
+from restorers.planes import enhance_planes  # noqa: E402
 from training.data import multi_exposure  # noqa: E402
 
 DARK = (12.0, 45.0)
@@ -62,6 +64,7 @@ def methods(data: Path) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
         **{name: registry.create(name) for name in trained},
         "scl_lle, curves averaged over the picture": averaged,
         "scl_lle without undoing its rounding": variant(undo_rounding=False),
+        "... smoothing the dark, drawing nothing": smoothed,
         "scl_lle, exposed to 0.45": variant(exposure=0.45),
         "one curve for all, fitted to the training pairs": lambda x: curve[(x * 255).round().long()],
         "... that leaves black black": lambda x: black[(x * 255).round().long()],
@@ -73,6 +76,11 @@ def averaged(x: torch.Tensor) -> torch.Tensor:
     network = registry.create("scl_lle")
     assert isinstance(network, SclLle)
     return apply_curves(x, network.curves(network.reduced(x)).mean((2, 3), keepdim=True))
+
+
+def smoothed(x: torch.Tensor) -> torch.Tensor:
+    """SCL-LLE of a picture whose dark is smoothed, without the noise that takes the place of what was rounded away."""
+    return variant(undo_rounding=False)(enhance_planes(smoothed_shadows, x))
 
 
 def variant(**options: float) -> SclLle:

@@ -2,11 +2,14 @@
 
 A picture that is brightened many times over shows its last bits: where there were two or three grey levels, there now
 are flats with hard borders, in the squares in which JPEG decided about them. The truth lay somewhere in between. So
-where all around is dark, steps of about one level are smoothed along whatever edges are stronger than that; and noise
-of a tenth of a level, which shows nowhere else, keeps what is left from being flat.
+where all around is dark, steps of about one level are smoothed along whatever edges are stronger than that; and what
+no smoothing can guess is drawn: grey noise as strong as the error of rounding, with the spectrum of photographs (Field,
+"Relations between the statistics of natural images and the response properties of cortical cells", JOSA A 1987).
 """
 
 from __future__ import annotations
+
+from functools import cache
 
 import cv2
 import numpy as np
@@ -23,13 +26,18 @@ STEP = 1.5 / 255
 RADIUS = 16
 """Of the smoothing, in pixels: two of JPEG's blocks to each side."""
 SUBSAMPLE = 4
-NOISE = 0.1 / 255
+NOISE = 12**-0.5 / 255
+"""Standard deviation of what is drawn: that of an error spread evenly over one level. Below one level it fades: what
+was black is not lit by it."""
+COARSEST = 1 / 16
+"""Cycles per pixel up to which the noise is equally strong; finer waves fade as one over their frequency. The period is
+two of JPEG's blocks: what is coarser than that survived."""
 NOISE_TILE = 512
-"""Side of the noise, in pixels; it repeats, which noise so weak does not show."""
+"""Side of the noise, in pixels; it goes on seamlessly, and so weak it does not show that it repeats."""
 
 
 def undo_rounding(x: Tensor) -> Tensor:
-    """Smooth the last bits of what is dark, and dither all.
+    """Smooth the last bits of what is dark, and draw what rounding took everywhere.
 
     Args:
         x: (N, 3, H, W) in [0, 1]. No gradient passes.
@@ -37,7 +45,9 @@ def undo_rounding(x: Tensor) -> Tensor:
     Returns:
         (N, 3, H, W) in [0, 1].
     """
-    return (enhance_planes(smoothed_shadows, x) + NOISE * fixed_noise(*x.shape[-2:]).to(x)).clamp(0, 1)
+    smooth = enhance_planes(smoothed_shadows, x)
+    level = 255 * smooth.mean(1, keepdim=True)
+    return (smooth + NOISE * level.clamp(max=1) * fixed_noise(*x.shape[-2:]).to(x)).clamp(0, 1)
 
 
 def smoothed_shadows(picture: np.ndarray) -> np.ndarray:
@@ -58,7 +68,15 @@ def smoothed_shadows(picture: np.ndarray) -> np.ndarray:
 
 
 def fixed_noise(height: int, width: int) -> Tensor:
-    """White Gaussian noise (1, 3, height, width) of deviation one, the same in every picture, batch and run."""
-    tile = torch.randn(1, 3, NOISE_TILE, NOISE_TILE, generator=torch.Generator().manual_seed(0))
+    """Noise (1, 1, height, width) of deviation one, the same in every picture, batch and run."""
     rows, columns = torch.arange(height) % NOISE_TILE, torch.arange(width) % NOISE_TILE
-    return tile[:, :, rows[:, None], columns]
+    return _tile()[:, :, rows[:, None], columns]
+
+
+@cache
+def _tile() -> Tensor:
+    white = torch.randn(1, 1, NOISE_TILE, NOISE_TILE, generator=torch.Generator().manual_seed(0))
+    down, across = torch.fft.fftfreq(NOISE_TILE)[:, None], torch.fft.rfftfreq(NOISE_TILE)
+    spectrum = torch.fft.rfft2(white) / torch.hypot(down, across).clamp(min=COARSEST)
+    noise = torch.fft.irfft2(spectrum, white.shape[-2:])
+    return noise / noise.std()

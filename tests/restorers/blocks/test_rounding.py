@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from restorers.blocks.rounding import NOISE, fixed_noise, smoothed_shadows, undo_rounding
+from restorers.blocks.rounding import fixed_noise, smoothed_shadows, undo_rounding
 
 
 def ramp(low, high, size=(96, 192)):
@@ -34,12 +34,32 @@ def test_what_is_bright_passes():
     assert np.array_equal(smoothed_shadows(half)[..., -150:], half[..., -150:])
 
 
-def test_noise_is_a_tenth_of_a_level_and_always_the_same():
-    flat = torch.full((2, 3, 40, 600), 0.5)
-    y = undo_rounding(flat)
-    assert float((y - flat).std()) == pytest.approx(NOISE, rel=0.02)
-    assert torch.equal(y, undo_rounding(flat)) and torch.equal(y[1], y[0])
-    assert torch.equal(fixed_noise(40, 600)[..., :88], fixed_noise(40, 600)[..., 512:])
+def test_noise_is_grey_as_strong_as_the_error_of_rounding_and_always_the_same():
+    flat = torch.full((2, 3, 512, 600), 0.5)
+    noise = undo_rounding(flat) - flat
+    levels = torch.rand(1_000_000, generator=torch.Generator().manual_seed(1)) * 255
+    assert float(noise[..., :512].std()) == pytest.approx(float((levels.round() - levels).std() / 255), rel=0.01)
+    assert torch.equal(noise, undo_rounding(flat) - flat) and torch.equal(noise[1], noise[0])
+    assert torch.equal(noise[:, 0], noise[:, 2])
+
+
+def test_noise_goes_on_seamlessly():
+    noise = fixed_noise(40, 1024)[0, 0]
+    assert torch.equal(noise[:, :512], noise[:, 512:])
+    step = (noise[:, 1:] - noise[:, :-1]).square().mean(0)
+    assert 0.5 * step.mean() < step[511] < 2 * step.mean()
+
+
+@pytest.mark.parametrize(("low", "high", "ratio"), [(1 / 8, 1 / 4, 2.0), (1 / 64, 1 / 32, 1.0)])
+def test_noise_has_the_spectrum_of_photographs_from_two_blocks_on(low, high, ratio):
+    strength = torch.fft.fft2(fixed_noise(512, 512)[0, 0]).abs()
+    frequency = torch.hypot(torch.fft.fftfreq(512)[:, None], torch.fft.fftfreq(512))
+    around = [strength[(frequency > 0.95 * f) & (frequency < 1.05 * f)].mean() for f in (low, high)]
+    assert float(around[0] / around[1]) == pytest.approx(ratio, rel=0.1)
+
+
+def test_what_was_black_stays_black():
+    assert not undo_rounding(torch.zeros(1, 3, 64, 64)).any()
 
 
 def test_nothing_leaves_the_range():
