@@ -74,8 +74,7 @@ class Darkened(Source):
 
     def __init__(self, root: Path, cache: Path, exposures: Exposures) -> None:
         self.exposures = exposures
-        files = [root / "bsds400.tar", root / "nyu_images.tar"]
-        self.pool = data.packed(cache, f"well-exposed-{SHORT}", files, partial(_well_exposed, root))[0]
+        self.pool = open_well_exposed(root, cache)
         self.curves = [darkening_curves(exposures.pool[dark], exposures.pool[best]) for dark, best in exposures.members]
 
     def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -94,6 +93,17 @@ class Darkened(Source):
     def pairs(self, *, full: bool) -> list[Pair]:
         """None of its own: nothing is validated on made pairs."""
         return []
+
+
+def open_well_exposed(root: Path, cache: Path) -> data.PicturePool:
+    """Photographs and rooms that are well exposed enough to be darkened, reduced and packed."""
+    files = [root / "bsds400.tar", root / "nyu_images.tar"]
+    return data.packed(cache, f"well-exposed-{SHORT}", files, partial(_well_exposed, root))[0]
+
+
+def is_well_exposed(picture: np.ndarray) -> bool:
+    """Whether the mean luma of a picture (H, W, 3) uint8 is that of photographs that may be darkened."""
+    return BRIGHT_LUMA[0] <= float(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).mean()) <= BRIGHT_LUMA[1]
 
 
 def darkening_curves(dark: np.ndarray, bright: np.ndarray) -> np.ndarray:
@@ -129,7 +139,7 @@ def _well_exposed(root: Path) -> list[tuple[np.ndarray, dict]]:
     rooms = ((f"nyu-{scene}", picture) for scene, picture, _ in data.nyu(root) if scene % data.NYU_STRIDE == 0)
     packed = []
     for name, picture in (*data.bsds(root), *rooms):
-        if BRIGHT_LUMA[0] <= float(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).mean()) <= BRIGHT_LUMA[1]:
+        if is_well_exposed(picture):
             packed.append((data.reduce_picture(picture, SHORT), {"name": name}))
     return packed
 

@@ -95,6 +95,7 @@ class Task(nn.Module):
 _TASKS = {
     "dehaze": ("training.dehaze", "DehazeTask"),
     "scl_lle": ("training.scl_lle", "SclLleTask"),
+    "dark_noise": ("training.dark_noise", "DarkNoiseTask"),
     "ptg_rm": ("training.ptg_rm", "PtgRmTask"),
     "crl_sr": ("training.crl_sr", "CrlSrTask"),
     "haze_clip": ("training.haze_clip", "HazeClipTask"),

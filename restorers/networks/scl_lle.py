@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorers.base import Restorer
+from restorers.blocks.denoiser import Denoiser
 from restorers.blocks.exposing import exposed, mean_luma
 from restorers.blocks.rounding import undo_rounding
 from restorers.card import RestorerCard
@@ -73,8 +74,10 @@ class SclLle(Restorer):
         side: Draw the curves on the picture reduced to this short side, as Zero-DCE++ does, and enlarge them. Fifteen
             pixels then are a fair part of the scene, so the network sees how bright it is, and most of the work is
             saved. None, the paper's: on the picture itself.
-        undo_rounding: Outside training, smooth the last bits of what is dark and dither it before it is brightened
-            (``restorers/blocks/rounding.py``). The paper does not.
+        undo_rounding: Outside training, smooth the last bits of what is dark, and draw what rounding took, before
+            brightening shows them (``restorers/blocks/rounding.py``). The paper does not.
+        denoise: Width of a denoiser of the brightened picture (``restorers/blocks/denoiser.py``). None, the paper's:
+            what was noisy comes out noisy.
         exposure: Mean luma to which a last curve exposes the whole result (``restorers/blocks/exposing.py``), unless
             the picture was brighter than that before. None, the paper's: no such curve.
     """
@@ -87,12 +90,14 @@ class SclLle(Restorer):
         iterations: int = ITERATIONS,
         side: int | None = None,
         undo_rounding: bool = False,
+        denoise: int | None = None,
         exposure: float | None = None,
     ) -> None:
         super().__init__()
         self.side, self.undo_rounding, self.exposure = side, undo_rounding, exposure
-        if side is not None or undo_rounding or exposure is not None:
-            # Enlarging depends on the size of the whole, noise on the place in it, exposure on all that is there.
+        if side is not None or undo_rounding or denoise is not None or exposure is not None:
+            # Enlarging depends on the size of the whole, noise on the place in it, exposure on all that is there; and
+            # the denoiser sees further than the curves, and bounds its memory by itself.
             self.card = replace(CARD, tiling="whole", receptive_field=0)
         self.e_conv1 = nn.Conv2d(3, width, 3, padding=1)
         self.e_conv2 = nn.Conv2d(width, width, 3, padding=1)
@@ -103,6 +108,7 @@ class SclLle(Restorer):
         self.e_conv7 = nn.Conv2d(2 * width, 3 * iterations, 3, padding=1)
         for module in self.children():
             nn.init.normal_(module.weight, 0.0, 0.02)
+        self.denoiser = None if denoise is None else Denoiser(denoise)
 
     def curves(self, x: Tensor) -> Tensor:
         """Curve maps in [-1, 1]: (N, 3, H, W) to (N, 3 x iterations, H, W)."""
@@ -115,9 +121,10 @@ class SclLle(Restorer):
         return torch.tanh(self.e_conv7(torch.cat((f1, f6), 1)))
 
     def enhance(self, x: Tensor) -> Tensor:
-        """Draw the curves and apply them; then expose the whole, if that is wanted."""
+        """Draw the curves and apply them; then remove noise and expose the whole, if that is wanted."""
         curves = self.curves(self.reduced(x))
         y = apply_curves(undo_rounding(x) if self.undo_rounding and not self.training else x, curves)
+        y = y if self.denoiser is None else self.denoiser(y)
         return y if self.exposure is None else exposed(y, torch.clamp_min(mean_luma(x), self.exposure))
 
     def reduced(self, x: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from training.degradations.camera import filter_each, gaussian_kernels
+
 
 def darken(clear: Tensor, alpha: Tensor | float, beta: Tensor | float, gamma: Tensor | float) -> Tensor:
     """``alpha (beta I)^gamma`` (MBLLEN; Lv et al., BMVC 2018): alpha in [0.9,1], beta in [0.5,1], gamma in [1.5,5].
@@ -36,6 +38,22 @@ def shot_and_read_noise(
     """Poisson-Gaussian noise in its usual normal approximation: variance ``shot * x + read``; clipped to [0,1]."""
     deviation = (shot * picture.clamp(0, 1) + read).sqrt()
     return (picture + deviation * torch.randn(picture.shape, generator=generator)).clamp(0, 1)
+
+
+def correlated(noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
+    """Noise as cameras leave it: interpolating colours spreads it over neighbours, and gain makes up for its strength.
+
+    Args:
+        noisy: (N,3,H,W) in [0,1].
+        clean: the same pictures without noise.
+        sigma: (N,) standard deviation, in pixels, of the Gaussian that spreads it.
+
+    Returns:
+        (N,3,H,W) in [0,1]; white noise keeps its deviation.
+    """
+    kernels = gaussian_kernels(sigma, 9)
+    spread = filter_each(noisy - clean, kernels) / kernels.square().sum((1, 2)).sqrt().view(-1, 1, 1, 1)
+    return (clean + spread).clamp(0, 1)
 
 
 def low_light(

@@ -212,9 +212,18 @@ def test_rounding_is_undone_outside_training_before_the_curves(monkeypatch):
         assert torch.equal(net.train()(picture), plain(picture))
 
 
-@pytest.mark.parametrize("options", [{"undo_rounding": True}, {"exposure": 0.45}, {"side": 16}])
+@pytest.mark.parametrize("options", [{"undo_rounding": True}, {"denoise": 8}, {"exposure": 0.45}, {"side": 16}])
 def test_what_depends_on_the_whole_is_not_tiled(options):
     assert SclLle().card.tiling == "exact" and SclLle(**options).card.tiling == "whole"
+
+
+def test_the_denoiser_sees_what_the_curves_made():
+    plain, net = network(), network(denoise=8)
+    assert {name.split(".")[0] for name in net.state_dict().keys() - plain.state_dict().keys()} == {"denoiser"}
+    picture = torch.rand(1, 3, 21, 34)
+    with torch.no_grad():
+        curved = apply_curves(picture, net.curves(picture))
+        assert torch.equal(net(picture), net.denoiser(curved).clamp(0, 1))
 
 
 def test_exposure_brings_the_result_to_a_mean_and_never_darkens_the_picture(monkeypatch):

@@ -58,6 +58,15 @@ def test_shot_noise_grows_with_the_square_root_of_light():
     assert float(deviations[1] / deviations[0]) == pytest.approx(2.0, rel=0.05)
 
 
+def test_spread_noise_is_as_strong_and_neighbours_share_it():
+    grey = torch.full((2, 3, 128, 128), 0.5)
+    white = camera.gaussian_noise(grey, 0.05, seeded())
+    spread = low_light.correlated(white, grey, torch.tensor([0.3, 1.2])) - grey
+    np.testing.assert_allclose(spread.std((1, 2, 3)), (white - grey).std((1, 2, 3)), rtol=0.03)
+    shared = (spread[..., 1:] * spread[..., :-1]).mean((1, 2, 3)) / spread.var((1, 2, 3))
+    assert float(shared[0]) < 0.02 and float(shared[1]) == pytest.approx(np.exp(-1 / (4 * 1.2**2)), abs=0.05)
+
+
 def test_rain_only_adds_light_and_none_at_no_density():
     picture = torch.rand(2, 3, 40, 40) * 0.4
     density, length, angle = torch.tensor([0.02, 0.0]), torch.tensor([9.0, 9.0]), torch.tensor([1.5, 1.5])
