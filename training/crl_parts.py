@@ -10,7 +10,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorers.networks.crl_sr import ResidualBlock
+from restorers.blocks.residual import ResidualBlock
 
 PROJECTION = 256
 

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from restorers import registry
 from training.growth import Growth
-from training.hazy_pairs import Source, open_sources
+from training.hazy_pairs import open_sources
 from training.losses.contrastive import ContrastiveRegularisation
 from training.losses.features import create_features
 from training.losses.frequency import spectrum_distance
 from training.losses.log_error import log_error
+from training.pairs_task import PairsTask
 from training.recipe import Recipe
-from training.restorer_task import RestorerTask
 from training.settle import settle
-from training.validate import Pair
-from training.views import Views
 
 TERMS = ("l1", "log_error", "contrastive", "spectrum")
 
 
-class DehazeTask(RestorerTask):
+class DehazeTask(PairsTask):
     """Train a dehazer on pairs.
 
     The recipe's tables:
@@ -41,6 +38,7 @@ class DehazeTask(RestorerTask):
     - ``validation``: ``source``, ``pairs`` of the quick selection, and the source's own options.
     """
 
+    pair = ("hazy", "clear")
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "data": ("sources", "crop", "aspect", "zoom", "shows", "views", "growth", "start", "settle"),
         "loss": (*TERMS, "features", "negatives", "positives_only", "floor", "after"),
@@ -51,13 +49,11 @@ class DehazeTask(RestorerTask):
         super().__init__(recipe)
         self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in TERMS}
         self.growth = Growth(self.model, recipe.data.get("growth", ()))
-        self.views = Views.of(recipe.data)
-        self._source: Source | None = None
         self._contrastive: list[ContrastiveRegularisation] = []  # in a list: frozen networks are no submodules
 
     def prepare(self, root: Path, cache: Path) -> None:
         """See :meth:`Task.prepare`."""
-        self._source = open_sources(self.recipe.data["sources"], root, cache, self.recipe.validation)
+        self.source = open_sources(self.recipe.data["sources"], root, cache, self.recipe.validation)
         if self.weights["contrastive"]:
             loss = self.recipe.loss
             self._contrastive = [
@@ -77,13 +73,6 @@ class DehazeTask(RestorerTask):
         if settled:
             settle(self.model, torch.stack([self.sample(index)["hazy"] for index in range(settled)]))
 
-    def sample(self, index: int) -> dict[str, Tensor]:
-        """See :meth:`Task.sample`."""
-        assert self._source is not None, "prepare() comes first"
-        rng = np.random.default_rng((self.recipe.seed, index))
-        hazy, clear = self._source.draw(self.views.at(index // self.recipe.batch), rng)
-        return {"hazy": hazy, "clear": clear}
-
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.forward`."""
         hazy, clear = batch["hazy"], batch["clear"]
@@ -101,8 +90,3 @@ class DehazeTask(RestorerTask):
             losses["contrastive"] = self._contrastive[0].to(restored.device)(restored, clear, hazy)
         total = torch.stack([self.weights[key] * value for key, value in losses.items()]).sum()
         return {"loss": total, **losses}
-
-    def validation(self, *, full: bool = False) -> Sequence[Pair]:
-        """See :meth:`RestorerTask.validation`."""
-        assert self._source is not None, "prepare() comes first"
-        return self._source.pairs(full=full)

@@ -181,7 +181,8 @@ class Scenes(Source):
         if not full:
             wanted = min(int(self.options.get("pairs", 20)), len(every))
             scenes = [round(i * count / wanted) % count for i in range(wanted)]
-            every = [(scene, betas[(3 * i) % len(betas)]) for i, scene in enumerate(scenes)]
+            stride = 3 if len(betas) % 3 else 1  # meets every level
+            every = [(scene, betas[(stride * i) % len(betas)]) for i, scene in enumerate(scenes)]
         return [Pair(f"{self.kind}-{scene:03d}-{level}", partial(self._pair, scene, level)) for scene, level in every]
 
     def _pair(self, scene: int, level: float) -> tuple[Tensor, Tensor]:

@@ -6,27 +6,24 @@ which then has one output and one term: the control that shows what training on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 from torch import Tensor
 
 from errors import UnknownNameError
 from restorers import registry
 from restorers.networks.ptg_rm import PtgRm
 from training.dark_pairs import Darkened, Exposures
-from training.hazy_pairs import Mixture, Source, open_sources
+from training.hazy_pairs import Mixture, open_sources
+from training.pairs_task import PairsTask
 from training.recipe import Recipe
-from training.restorer_task import RestorerTask
-from training.validate import Pair
-from training.views import Views
 
 KINDS = ("l1", "charbonnier")
 
 
-class PtgRmTask(RestorerTask):
+class PtgRmTask(PairsTask):
     """Train a restorer with PTG-RM behind it, or alone.
 
     The recipe's tables:
@@ -52,34 +49,25 @@ class PtgRmTask(RestorerTask):
             raise UnknownNameError("pixel loss", str(recipe.loss["kind"]), KINDS)
         if "sources" not in recipe.data:
             self.protocol = "lowlight-rgb"
-        self.views = Views.of(recipe.data)
-        self._source: Source | None = None
 
     def prepare(self, root: Path, cache: Path) -> None:
         """See :meth:`Task.prepare`."""
         data, validation = self.recipe.data, dict(self.recipe.validation)
         if "sources" in data:
-            self._source = open_sources(data["sources"], root, cache, validation)
+            self.source = open_sources(data["sources"], root, cache, validation)
         else:
             exposures = Exposures(root, cache, float(data.get("least", 0.6)), validation)
             share = float(data.get("darkened", 0.0))
-            self._source = exposures
+            self.source = exposures
             if share:
                 darkened = Darkened(root, cache, exposures)
-                self._source = Mixture([(exposures, 1 - share), (darkened, share)], exposures)
+                self.source = Mixture([(exposures, 1 - share), (darkened, share)], exposures)
 
     def start(self) -> None:
         """See :meth:`Task.start`: a registered method's weights for the base."""
         if "start" in self.recipe.data:
             base = self.model.base if isinstance(self.model, PtgRm) else self.model
             base.load_state_dict(registry.create(str(self.recipe.data["start"])).state_dict())
-
-    def sample(self, index: int) -> dict[str, Tensor]:
-        """See :meth:`Task.sample`."""
-        assert self._source is not None, "prepare() comes first"
-        rng = np.random.default_rng((self.recipe.seed, index))
-        degraded, reference = self._source.draw(self.views.at(index // self.recipe.batch), rng)
-        return {"degraded": degraded, "reference": reference}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.forward`."""
@@ -91,11 +79,6 @@ class PtgRmTask(RestorerTask):
         first, refined = (self._distance(output.float(), reference) for output in outputs)
         return {"loss": first + float(self.recipe.loss.get("refined", 1.0)) * refined, "first": first,
                 "refined": refined}  # fmt: skip
-
-    def validation(self, *, full: bool = False) -> Sequence[Pair]:
-        """See :meth:`RestorerTask.validation`."""
-        assert self._source is not None, "prepare() comes first"
-        return self._source.pairs(full=full)
 
     def _distance(self, output: Tensor, reference: Tensor) -> Tensor:
         difference = output - reference

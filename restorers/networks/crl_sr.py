@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from errors import UsageError
 from restorers.base import Restorer, count_parameters
+from restorers.blocks.residual import ResidualBlock
 from restorers.card import RestorerCard
 
 CARD = RestorerCard(
@@ -33,19 +34,6 @@ CARD = RestorerCard(
 )
 
 Upsampler = Literal["stepwise", "direct"]
-
-
-class ResidualBlock(nn.Module):
-    """Convolution, ReLU, convolution, skip; no normalisation, which would shift colours."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same."""
-        return x + self.conv2(self.conv1(x).relu())
 
 
 class DegradationRemover(nn.Module):

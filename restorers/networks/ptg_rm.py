@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from errors import WeightsError
 from restorers.base import Restorer, count_parameters, reflect_pad
+from restorers.blocks.residual import ResidualBlock
 from restorers.card import RestorerCard
 from restorers.checkpoint import architecture_of, constructor_arguments
 
@@ -70,19 +71,6 @@ def coordinates(x: Tensor) -> Tensor:
     rows = torch.linspace(-1, 1, height, device=x.device, dtype=x.dtype).view(1, 1, height, 1)
     columns = torch.linspace(-1, 1, width, device=x.device, dtype=x.dtype).view(1, 1, 1, width)
     return torch.cat((rows.expand(count, 1, height, width), columns.expand(count, 1, height, width)), 1)
-
-
-class ResidualBlock(nn.Module):
-    """Convolution, ReLU, convolution, and the skip: the short-range branch R_s."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same."""
-        return x + self.conv2(torch.relu(self.conv1(x)))
 
 
 class ChannelNorm(nn.Module):
@@ -166,7 +154,7 @@ class SpatiallyVaryingEnhancement(nn.Module):
             nn.Conv2d(width, 1, 3, padding=1, bias=False),
             nn.Sigmoid(),
         )
-        self.short = ResidualBlock(width)
+        self.short = ResidualBlock(width)  # R_s
         self.long = nn.Sequential(*(RestormerBlock(width) for _ in range(4)))
 
     def forward(self, f: Tensor, g: Tensor, place: Tensor) -> Tensor:

@@ -157,6 +157,12 @@ def test_the_quick_selection_spreads_over_haze_levels(data, cache):
     assert sorted({float(pair.name.rsplit("-", 1)[1]) for pair in pairs}) == sorted(haze.SOTS_BETAS)
 
 
+@pytest.mark.parametrize("draws", [1, 2, 3, 4, 6])
+def test_the_quick_selection_spreads_over_draws(data, cache, draws):
+    pairs = Scenes("nyu", data, cache, HazeRange(), {"pairs": 12, "draws": draws, "haze": {}}).pairs(full=False)
+    assert {int(pair.name.rsplit("-", 1)[1]) for pair in pairs} == set(range(draws))
+
+
 def test_some_of_the_pairs_meet_every_haze_level(task):
     """Ten levels follow each other: every tenth pair would always be the same level."""
     pairs = list(task.validation(full=True)) * 25
@@ -312,7 +318,7 @@ for training, validation in zip(sys.argv[1::2], sys.argv[2::2]):
     else:
         sample = task.sample(3)
         same = bool(((sample["hazy"] + sample["clear"] - 1).abs() < 1e-6).all())
-        print(len(task._source.judge.training), tuple(sample["hazy"].shape), same, len(task.validation(full=True)))
+        print(len(task.source.judge.training), tuple(sample["hazy"].shape), same, len(task.validation(full=True)))
 """
 
 

@@ -66,7 +66,7 @@ def made(root, tmp_path, **changes):
 
 def test_pairs_are_of_one_scene_and_aligned(root, tmp_path):
     task = made(root, tmp_path)
-    assert len(task._source.members) == 3
+    assert len(task.source.members) == 3
     for index in range(8):
         sample = task.sample(index)
         offset = sample["reference"] - sample["degraded"]
