@@ -70,7 +70,7 @@ class Registry:
 _METHODS: tuple[str, ...] = ("restorers.networks", "restorers.classical")
 """Packages that offer a function ``entries()`` with their (card, factory) pairs, in the order shown to people."""
 
-RECOMMENDED: dict[str, str] = {"dehaze": "aecr_net-real", "lowlight": "lime", "sr": "crl_sr"}
+RECOMMENDED: dict[str, str] = {"dehaze": "aecr_net-real", "lowlight": "scl_lle-denoise", "sr": "crl_sr"}
 """The method to try first on a picture that nothing is known about: the best of what is embedded, see docs/methods."""
 
 _default: Registry | None = None

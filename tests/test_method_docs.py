@@ -89,6 +89,7 @@ SETS = {
     "rooms, even haze": "NYU 1349-1398, SOTS recipe",
     "rooms, patchy haze": "NYU 1349-1398, patchy haze",
     "photographs, drawn outdoor haze": "held-out photographs, synthetic outdoor haze",
+    "photographs darkened with a sensor's noise": "the held-out BSDS500 photographs",
     "dark exposures of scenes": "multi-exposure pseudo-pairs",
     "Set5": None,
 }

@@ -12,10 +12,11 @@ from errors import WeightsError
 from images import read_picture
 from restorers import registry
 from restorers.base import count_parameters, load_weights
-from restorers.blocks.exposing import mean_luma
+from restorers.blocks.exposing import exposed, mean_luma
 from restorers.blocks.rounding import undo_rounding
 from restorers.convert import convert_state_dict
 from restorers.networks.scl_lle import CARD, SclLle, apply_curves
+from training.degradations.low_light import low_light
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -196,6 +197,26 @@ def test_embedded_weights_brighten_and_bfloat16_changes_nothing_that_counts(exam
     before, after, after_half = (_psnr(x, normal) for x in (dark, whole, half))
     assert after > before + 5
     assert abs(after - after_half) < 0.1
+
+
+@pytest.mark.parametrize("example", ["astronaut", "coffee"])
+def test_embedded_denoiser_takes_noise_away_and_leaves_clean_pictures(example):
+    folder = ROOT / "assets" / "examples" / "lowlight" / "normal"
+    clear = read_picture(next(folder.glob(f"{example}.*"))).to_tensor()[..., :256, :320]
+    noisy = low_light(clear, 0.06, 1 / 1000, 1e-6, torch.Generator().manual_seed(0))
+    net = registry.create("scl_lle-denoise")
+    curves, exposure = SclLle(side=net.side), net.exposure
+    curves.load_state_dict({key: value for key, value in net.state_dict().items() if key.startswith("e_conv")})
+    with torch.inference_mode():
+        wanted = exposed(curves(low_light(clear, 0.06)), exposure)
+        plain = exposed(curves(noisy), exposure)
+        whole = net(noisy)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = net(noisy).float()
+        clean = net(low_light(clear, 0.06))
+    assert _psnr(whole, wanted) > _psnr(plain, wanted) + 4
+    assert _psnr(clean, wanted) > 30
+    assert abs(_psnr(whole, clear) - _psnr(half, clear)) < 0.1
 
 
 def _psnr(x, reference):
