@@ -39,6 +39,7 @@ def launch(settings: Settings, **options: object) -> tuple[gr.Blocks, Engine]:
     """Start the server; ``options`` go to gradio's ``launch``."""
     engine = Engine(settings)
     page = make_page(engine)
+    engine.keep_sweeping()
     page.launch(
         server_name=settings.host,
         server_port=settings.port,

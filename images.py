@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 import struct
 import warnings
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from errors import ImageError
 
@@ -29,6 +30,24 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """File name endings that are taken for pictures."""
+
+UNREAD = {
+    ".gif": "GIF",
+    ".heic": "HEIC",
+    ".heif": "HEIF",
+    ".avif": "AVIF",
+    ".jxl": "JPEG XL",
+    ".jp2": "JPEG 2000",
+    ".psd": "PSD",
+    ".tga": "TGA",
+    ".exr": "EXR",
+    ".hdr": "HDR",
+    ".dng": "DNG",
+    ".cr2": "CR2",
+    ".nef": "NEF",
+    ".arw": "ARW",
+}
+"""File name endings of pictures that are not read, and what people call them."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 """Pillow's names of the formats that are decoded; anything else is refused whatever its name says."""
@@ -97,18 +116,16 @@ def list_pictures(folder: str | Path, recursive: bool = True) -> list[Path]:
     Raises:
         ImageError: The folder does not exist.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ImageError(f"There is no folder {str(folder)!r}; check the path.")
+    return _listed(Path(folder), SUFFIXES, recursive)
 
-    def walk() -> Iterator[Path]:
-        for path in folder.rglob("*") if recursive else folder.iterdir():
-            inside = path.relative_to(folder)
-            hidden = any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
-            if not hidden and is_picture_name(path.name) and path.is_file():
-                yield path
 
-    return sorted(walk(), key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+def list_unread(folder: str | Path, recursive: bool = True) -> list[Path]:
+    """Pictures below a folder whose formats are not read (``UNREAD``), found as :func:`list_pictures` finds the others.
+
+    Raises:
+        ImageError: The folder does not exist.
+    """
+    return _listed(Path(folder), tuple(UNREAD), recursive)
 
 
 def read_size(source: str | Path | bytes, *, name: str | None = None) -> tuple[int, int]:
@@ -157,13 +174,26 @@ def read_picture(source: str | Path | bytes, *, name: str | None = None, max_pix
 
 
 def to_pixels(tensor: torch.Tensor) -> np.ndarray:
-    """Tensor (1, 3, H, W) or (3, H, W) in [0, 1] to uint8 (H, W, 3): clamped, rounded half to even."""
+    """Tensor (1, 3, H, W) or (3, H, W) in [0, 1] to uint8 (H, W, 3): clamped, rounded half to even.
+
+    Raises:
+        ImageError: It is not one RGB picture, or holds NaN or infinities, which would pass for black and white.
+    """
     tensor = tensor.detach()
     if tensor.ndim == 4 and tensor.shape[0] == 1:
         tensor = tensor[0]
     if tensor.ndim != 3 or tensor.shape[0] != 3:
         raise ImageError(f"expected one RGB picture (3, H, W), got shape {tuple(tensor.shape)}.")
+    if not all(math.isfinite(extreme) for extreme in tensor.aminmax()):  # NaN is an extreme of whatever holds it
+        raise ImageError(
+            "the result is no picture: some of its values are NaN or infinite; try another method, or precision fp32."
+        )
     return tensor.float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def to_8_bit(pixels: np.ndarray) -> np.ndarray:
+    """Pixels of 16 bits as uint8, rounded half to even; pixels of 8 bits as they are."""
+    return np.rint(pixels / 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
 def encode_picture(pixels: np.ndarray | torch.Tensor, suffix: str = ".png") -> bytes:
@@ -232,6 +262,20 @@ def check_batch(x: torch.Tensor, name: str = "input") -> None:
         raise ImageError(f"{wanted}, got {x.dtype} {tuple(x.shape)}.")
 
 
+def _listed(folder: Path, suffixes: tuple[str, ...], recursive: bool) -> list[Path]:
+    if not folder.is_dir():
+        raise ImageError(f"There is no folder {str(folder)!r}; check the path.")
+
+    def walk() -> Iterator[Path]:
+        for path in folder.rglob("*") if recursive else folder.iterdir():
+            inside = path.relative_to(folder)
+            hidden = any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
+            if not hidden and path.suffix.lower() in suffixes and path.is_file():
+                yield path
+
+    return sorted(walk(), key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
 def _bytes_of(source: str | Path | bytes, name: str | None) -> tuple[bytes, str]:
     if isinstance(source, bytes):
         data, name = source, name or "picture"
@@ -245,7 +289,7 @@ def _bytes_of(source: str | Path | bytes, name: str | None) -> tuple[bytes, str]
         except OSError as error:
             raise ImageError(f"{name} cannot be read ({_short(error)}).") from error
     if not data:
-        raise ImageError(f"{name} is empty (0 bytes); upload it again.")
+        raise ImageError(f"{name} is empty (0 bytes); copy or upload it again.")
     return data, name
 
 
@@ -275,7 +319,8 @@ def _orientation(image: Image.Image, header_only: bool = False) -> int:
 def _opened(data: bytes, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures, and of TIFF files seen by their heads
+            _refuse_deep_tiff(data, name)
             return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} claims far too many pixels and was not decoded; make it smaller.") from error
@@ -283,6 +328,27 @@ def _opened(data: bytes, name: str) -> Image.Image:
         raise ImageError(
             f"{name} is not a picture this reader knows (PNG, JPEG, WebP, TIFF, BMP); export it as PNG."
         ) from error
+
+
+def _refuse_deep_tiff(data: bytes, name: str) -> None:
+    """Say what is in a TIFF of floats or of more than 16 bits; of some of them Pillow knows not even that they are TIFF.
+
+    Raises:
+        ImageError: It is such a file.
+    """
+    if data[:4] not in TiffImagePlugin.PREFIXES:
+        return
+    try:
+        head = data[: 16 if 43 in data[2:4] else 8]  # 43 is BigTIFF
+        tags, stream = TiffImagePlugin.ImageFileDirectory_v2(head), io.BytesIO(data)
+        stream.seek(tags.next)
+        tags.load(stream)
+        bits, floats = max(tags.get(258, (8,))), 3 in tags.get(339, (1,))
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, struct.error):
+        return  # damaged, or cut off: the decoder says so
+    if floats or bits > 16:
+        kind = "floats" if floats else "integers"
+        raise ImageError(f"{name} is a TIFF with {bits}-bit {kind}, which are not read; export it with 8 or 16 bits.")
 
 
 def _to_rgb(image: Image.Image, data: bytes, orientation: int) -> tuple[np.ndarray, list[str]]:
@@ -318,15 +384,10 @@ def _to_rgb(image: Image.Image, data: bytes, orientation: int) -> tuple[np.ndarr
 
 def _bits_per_channel(image: Image.Image, data: bytes) -> int:
     """Bits a channel in the file: Pillow itself shows 16-bit RGB as 8-bit, and saturates 16-bit grey."""
-    if image.mode == "F":
-        raise ValueError("floating-point samples are not supported")
     if image.format == "PNG":
         return 16 if data[24] == 16 else 8
     if image.format == "TIFF":
-        bits = max(image.tag_v2.get(258, (8,)))
-        if bits > 16:
-            raise ValueError(f"{bits} bits a channel are not supported")
-        return 16 if bits == 16 else 8
+        return 16 if max(image.tag_v2.get(258, (8,))) == 16 else 8
     return 8
 
 

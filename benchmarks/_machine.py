@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from eval.efficiency import processor_name
 from version import __version__
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -16,14 +17,9 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 def machine(*packages: str) -> dict[str, str]:
     """Processor, load when the measurement ended, and versions."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = (line for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
-        model = next(lines, model).rpartition(":")[2].strip()
     versions = " ".join(f"{name} {metadata.version(name)}" for name in packages)
     return {
-        "machine": f"{model}, {os.cpu_count()} cores",
+        "machine": f"{processor_name()}, {os.cpu_count()} cores",
         "load": f"{os.getloadavg()[0]:.1f}",
         "versions": f"unveil {__version__} python {platform.python_version()} {versions}".strip(),
     }

@@ -22,7 +22,6 @@ import argparse
 import csv
 import io
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -40,7 +39,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from errors import MetricError  # noqa: E402 - the script runs from anywhere
+from benchmarks._machine import machine  # noqa: E402 - the script runs from anywhere
+from errors import MetricError  # noqa: E402
 from eval import protocol  # noqa: E402
 from eval.metrics.niqe import niqe  # noqa: E402
 from eval.metrics.niqe_model import NiqeModel, embedded_model, load_model, official_model  # noqa: E402
@@ -49,12 +49,12 @@ from eval.metrics.ssim import ssim  # noqa: E402
 from eval.scoring import score, warm_up  # noqa: E402
 from images import Picture, list_pictures, read_picture, write_picture  # noqa: E402
 from resample import imresize  # noqa: E402
-from version import __version__  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "metrics.csv"
 EXAMPLES = ROOT / "assets" / "examples"
 PARTS = ("pairs", "sizes", "memory", "agreement")
 CORE = ("psnr", "ssim", "niqe")
+PACKAGES = ("numpy", "numba", "pillow", "scikit-image", "pyiqa", "torch")
 SIZES = ((366, 276), (620, 460), (1224, 816), (3456, 2304), (7680, 4320))
 
 
@@ -67,23 +67,6 @@ class Result:
     value: float
     unit: str
     note: str = ""
-
-
-def machine() -> dict[str, str]:
-    """What a number must not travel without."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = (line for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
-        model = next(lines, model).rpartition(":")[2].strip()
-    packages = ("numpy", "numba", "pillow", "scikit-image", "pyiqa", "torch")
-    versions = {name: metadata.version(name) for name in packages if _installed(name)}
-    return {
-        "machine": f"{model}, {os.cpu_count()} cores",
-        "load": f"{os.getloadavg()[0]:.1f}",
-        "versions": " ".join(f"{name} {number}" for name, number in {"unveil": __version__, **versions}.items()),
-        "python": platform.python_version(),
-    }  # fmt: skip
 
 
 def _installed(name: str) -> bool:
@@ -402,7 +385,7 @@ def main() -> None:
 
 def write(path: Path, results: Sequence[Result]) -> None:
     """Replace the rows of the parts that were run, keep the others."""
-    facts = machine()
+    facts = machine(*filter(_installed, PACKAGES))
     rows = [{k: str(v) for k, v in asdict(r).items()} | {"value": f"{r.value:.4f}"} | facts for r in results]
     if path.exists():
         with path.open(newline="") as stream:

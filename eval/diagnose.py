@@ -19,7 +19,7 @@ from eval.metrics.niqe_model import NiqeModel, resolve_model
 from eval.metrics.ssim import SsimWindow
 from eval.protocol import Protocol
 from eval.scoring import Measurement, score
-from images import Picture
+from images import Picture, to_8_bit
 
 METRICS = ("psnr", "ssim", "niqe")
 
@@ -196,7 +196,7 @@ def _niqe_effects(output: Picture, parameters: NiqeModel | str | Path | None) ->
     """NIQE of the same picture as other tools compute it."""
     try:
         model = resolve_model(parameters)
-        pixels = np.rint(output.pixels / 257).astype(np.uint8) if output.pixels.dtype == np.uint16 else output.pixels
+        pixels = to_8_bit(output.pixels)
         before = niqe(pixels, model)
     except HubError:
         return []

@@ -153,14 +153,18 @@ def device_name(device: str) -> str:
 
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(torch.device(device))
+    threads = torch.get_num_threads()
+    return f"{processor_name()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def processor_name() -> str:
+    """The processor's model, as exactly as the system tells."""
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
     except OSError:
-        pass
-    threads = torch.get_num_threads()
-    return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
+        return name
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
 
 
 def save(costs: Mapping[str, Efficiency], path: str | Path) -> None:

@@ -20,6 +20,8 @@ from priors import dense, sources, text_tower
 from priors.preprocess import Preprocess
 
 MINIMUM_GRID, MAXIMUM_GRID = 2, 128
+KEPT_TEXTS = 1024
+"""Features of texts that a prior remembers; the one encoded longest ago goes first."""
 
 
 class ClipPrior:
@@ -106,17 +108,19 @@ class ClipPrior:
         return (short, long) if height <= width else (long, short)
 
     def encode_text(self, texts: list[str]) -> Tensor:
-        """Features of texts; each text is encoded once and remembered.
+        """Features of texts; each text is encoded once and remembered for a while.
 
         Returns:
             (T,D) normalised.
         """
-        missing = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        known = self._texts
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
         if missing:
             with torch.inference_mode(False), torch.no_grad():
                 features = F.normalize(self.model.encode_text(self.tokenizer(missing).to(self.device)), dim=-1)
-            self._texts.update(zip(missing, features, strict=True))
-        return torch.stack([self._texts[text] for text in texts])
+            known = {**known, **dict(zip(missing, features, strict=True))}
+            self._texts = dict(list(known.items())[-KEPT_TEXTS:])
+        return torch.stack([known[text] for text in texts])
 
     def encode_context(self, context: Tensor, words: str) -> Tensor:
         """Feature of ``[context vectors] words``; gradients flow to the context.

@@ -73,7 +73,8 @@ class EncodedPicture:
         prior: the model that encoded it.
         feature: (D,) normalised, of the whole picture.
         places: one or several grids of place features; empty if no map was asked for.
-        guide: (H,W,3) float32 in [0,1] at full size, for the edges of the map.
+        guide: (H,W,3) at full size, for the edges of the map: the pixels of a file as they are, which takes a quarter
+            of the memory, or float32 in [0,1].
         name: of the picture.
     """
 
@@ -82,6 +83,12 @@ class EncodedPicture:
     places: tuple[PlaceFeatures, ...]
     guide: np.ndarray | None
     name: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes, without the prior's."""
+        held = [self.feature, *(place.features for place in self.places), self.guide]
+        return sum(one.nbytes for one in held if one is not None)
 
     def score(self, prompts: PromptSet) -> float:
         """Probability of the positive end, 0 to 1."""
@@ -128,7 +135,7 @@ class EncodedPicture:
         density = _enlarge(coarse, (height, width))
         if refine:
             radius = max(2, round(max(height / coarse.shape[0], width / coarse.shape[1])))
-            density = guided_filter(self.guide, density, radius, _EDGE_EPSILON, subsample=max(1, radius // 6))
+            density = guided_filter(_unit(self.guide), density, radius, _EDGE_EPSILON, subsample=max(1, radius // 6))
         return np.clip(density, 0.0, 1.0)
 
 
@@ -159,7 +166,10 @@ def encode_picture(
     with torch.inference_mode():
         feature = prior.encode_image(batch)[0]
         places = _places(prior, batch, grid, route) if maps else ()
-    guide = np.ascontiguousarray(full[0].permute(1, 2, 0).cpu().numpy()) if maps else None
+    guide = None
+    if maps:
+        guide = picture.pixels if isinstance(picture, Picture) else full[0].permute(1, 2, 0).cpu().numpy()
+        guide = np.ascontiguousarray(guide)
     return EncodedPicture(prior, feature, places, guide, name)
 
 
@@ -273,6 +283,13 @@ def reduce_batch(batch: Tensor) -> Tensor:
         return batch
     size = (max(16, round(height * scale)), max(16, round(width * scale)))
     return torch.nn.functional.interpolate(batch, size, mode="area")
+
+
+def _unit(pixels: np.ndarray) -> np.ndarray:
+    """Pixels of 8 or 16 bits as float32 in [0,1]; others as they are."""
+    if pixels.dtype.kind == "f":
+        return pixels
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
 
 
 def _like(values: np.ndarray, other: np.ndarray) -> np.ndarray:

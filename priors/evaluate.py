@@ -202,31 +202,6 @@ def compare(
     return rank(prior, encode_folders(prior, positive_dir, negative_dir), sets)
 
 
-def map_correlation(
-    prior: ClipPrior,
-    pictures: Iterable[tuple[Picture | Tensor, np.ndarray]],
-    prompts: PromptSet,
-    *,
-    route: str = "auto",
-    grid: str | int = "auto",
-) -> np.ndarray:
-    """Spearman correlation of each picture's map with its true density.
-
-    Args:
-        prior: the model.
-        pictures: pairs of a picture and its true ``1 - t`` (H,W), or anything that grows with it, such as depth.
-        prompts: the words.
-        route: see ``priors.density.encode_picture``.
-        grid: see there.
-
-    Returns:
-        (N,), one value per picture; average those.
-    """
-    from priors.density import haze_map
-
-    return np.array([spearman(haze_map(prior, p, prompts, route=route, grid=grid), truth) for p, truth in pictures])
-
-
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise PromptError(f"There is no folder {folder}; labelled pictures come from two folders, one per end.")

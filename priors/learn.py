@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 FORMAT = "learned-prompts/1"
 MINIMUM_PICTURES = 2
+_FACTS = {"name": str, "positives": list, "negatives": list, "pictures": list, "prior": str, "prior_sha256": str}
+"""What a file must say about its vectors."""
 
 
 @dataclass(frozen=True)
@@ -206,11 +209,13 @@ def context_features(prior: ClipPrior, prompts: PromptSet) -> tuple[Tensor, Tens
     path = Path(prompts.learned)
     if not path.is_file():
         raise PromptError(f"The learned prompts {path} are gone; learn them again or choose another set.")
-    return _encoded(prior, str(path), path.stat().st_mtime_ns)
+    return _encoded(ref(prior), str(path), path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=32)
-def _encoded(prior: ClipPrior, path: str, changed: int) -> tuple[Tensor, Tensor]:
+def _encoded(model: ref[ClipPrior], path: str, changed: int) -> tuple[Tensor, Tensor]:
+    """Remembered without keeping the model in memory; ``priors.clip.load`` alone decides about that."""
+    prior = model()
     facts, vectors = _read(Path(path))
     if facts["prior_sha256"] != prior.sha256:
         raise PromptError(
@@ -254,4 +259,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise PromptError(f"{path} is not a safetensors file: {error}.") from None
     if metadata.get("format") != FORMAT or set(vectors) != {"positive", "negative"}:
         raise PromptError(f"{path} holds no learned prompts; 'python -m priors learn' writes them.")
-    return json.loads(metadata["facts"]), vectors
+    try:
+        facts = json.loads(metadata["facts"])
+        whole = all(facts[key] and isinstance(facts[key], kind) for key, kind in _FACTS.items())
+        whole = whole and len(facts["pictures"]) == 2 and all(v.ndim == 2 for v in vectors.values())
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise PromptError(f"{path} is damaged: it does not say how its prompts were learned; learn them again.")
+    return facts, vectors

@@ -40,7 +40,7 @@ class PromptSet:
         positive_weights: one per positive, or empty for equal weights.
         negative_weights: one per negative, or empty for equal weights.
         note: where the set comes from, for people.
-        learned: safetensors file with context vectors, or "" for a written set.
+        learned: safetensors file with context vectors, or "" for a written set; only ``priors.learn.load`` sets it.
 
     Raises:
         PromptError: on construction, when a rule is broken; the message says which.
@@ -96,7 +96,13 @@ class PromptSet:
         )  # fmt: skip
 
     def to_json(self) -> str:
-        """JSON text, stable and readable; defaults are left out."""
+        """JSON text, stable and readable; defaults are left out.
+
+        Raises:
+            PromptError: the set was learned; JSON holds words, not vectors.
+        """
+        if self.learned:
+            raise PromptError(f"Prompt set {self.name!r} was learned and JSON holds words only; copy {self.learned}.")
         values = {"format": "prompt-set/1", **asdict(self)}
         kept = {k: v for k, v in values.items() if k in ("format", "name", "positives", "negatives", "templates") or v}
         return json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
@@ -121,7 +127,7 @@ class PromptSet:
         form = values.pop("format", "prompt-set/1")
         if form != "prompt-set/1":
             raise PromptError(f"{source} has format {form!r}; this version reads 'prompt-set/1'.")
-        known = {f.name for f in fields(cls)}
+        known = {f.name for f in fields(cls)} - {"learned"}  # a path: whoever wrote the text must not choose one
         if unknown := sorted(set(values) - known):
             raise PromptError(f"{source} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
         if missing := sorted({"name", "positives", "negatives"} - set(values)):

@@ -9,10 +9,11 @@ lies in ``config.json`` under ``unveil``, with the hash of the weights.
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from errors import WeightsError
 from hashing import sha256_of
@@ -66,12 +67,15 @@ def card_facts(card: RestorerCard) -> dict[str, Any]:
 
 
 def card_from(base: RestorerCard, facts: Mapping[str, Any]) -> RestorerCard:
-    """An architecture's card with facts of one weight file laid over it; unknown facts are passed over."""
-    known = {field.name for field in fields(RestorerCard)} - {"weights", "weights_sha256"}
-    changes = {key: value for key, value in facts.items() if key in known}
+    """An architecture's card with facts of one weight file laid over it; unknown facts are passed over.
+
+    Raises:
+        WeightsError: A fact is not of its kind; strangers' cards stand beside ours on pages.
+    """
+    changes = _checked(RestorerCard, facts, "card")
     if "figures" in changes:
-        changes["figures"] = tuple(Figure(**figure) for figure in changes["figures"])
-    return replace(base, **changes)
+        changes["figures"] = tuple(Figure(**_checked(Figure, one, "figures")) for one in changes["figures"])
+    return replace(base, **{key: value for key, value in changes.items() if key not in ("weights", "weights_sha256")})
 
 
 def architecture_of(model: Restorer) -> str:
@@ -197,7 +201,7 @@ def load_folder(folder: str | Path) -> Restorer:
     folder = Path(folder)
     config = read_config(folder)
     section = config.get(SECTION)
-    if not isinstance(section, dict) or "architecture" not in section:
+    if not isinstance(section, dict) or not isinstance(section.get("architecture"), str):
         raise WeightsError(
             f"{folder}/{CONFIG_NAME} does not name one of this project's architectures, so it cannot be loaded by name."
         )
@@ -206,7 +210,7 @@ def load_folder(folder: str | Path) -> Restorer:
     digest, wanted = sha256_of(path), section.get("weights_sha256")
     if wanted and digest != wanted:
         raise WeightsError(
-            f"{path} is not the file that its description names (sha256 {digest[:12]} instead of {wanted[:12]}); "
+            f"{path} is not the file that its description names (sha256 {digest[:12]} instead of {str(wanted)[:12]}); "
             "delete it and download it again."
         )
     arguments = {key: value for key, value in config.items() if key != SECTION}
@@ -226,6 +230,34 @@ def write_config(folder: str | Path, model: Restorer, weights_sha256: str) -> No
     }
     config = {**constructor_arguments(model), SECTION: section}
     (Path(folder) / CONFIG_NAME).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _checked(kind: type[RestorerCard | Figure], facts: object, where: str) -> dict[str, Any]:
+    """The facts that ``kind`` has fields for, each of its field's type."""
+    if not isinstance(facts, Mapping):
+        raise _unfit(where, facts)
+    hints = get_type_hints(kind)
+    known = {key: value for key, value in facts.items() if key in hints}
+    for key, value in known.items():
+        if not _fits(value, hints[key]):
+            raise _unfit(key, value)
+    return known
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value out of JSON is of a field's type; a number must be one that can be shown."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint in (int, float):
+        return isinstance(value, int | hint) and abs(value) < 1 << 63
+    return isinstance(value, list | tuple if get_origin(hint) is tuple else hint)
+
+
+def _unfit(key: str, value: object) -> WeightsError:
+    return WeightsError(
+        f"The description of these weights is damaged ({key} cannot be {reprlib.repr(value)}); correct it where they "
+        "were made, or choose other weights."
+    )
 
 
 def _json(metadata: Mapping[str, str], key: str, path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from images import (
     list_pictures,
     read_picture,
     read_size,
+    to_8_bit,
     to_pixels,
     write_picture,
 )
@@ -244,6 +245,24 @@ def test_tensors_round_half_to_even_and_clamp():
     assert to_pixels(values)[0, :, 0].tolist() == [0, 0, 2, 255, 255]
     picture = read_picture(encode_picture(values))
     assert picture.to_tensor().shape == (1, 3, 2, 5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_is_no_pixel(value):
+    import torch
+
+    values = torch.zeros(1, 3, 2, 5)
+    values[0, 1, 1, 4] = value
+    with pytest.raises(ImageError, match="NaN or infinite"):
+        to_pixels(values)
+    with pytest.raises(ImageError, match="NaN or infinite"):
+        encode_picture(values.half())
+
+
+def test_16_bits_become_8_and_8_stay():
+    assert to_8_bit(RGB) is RGB
+    assert to_8_bit(np.array([0, 128, 129, 257, 65535], np.uint16)).tolist() == [0, 0, 1, 1, 255]
+    np.testing.assert_array_equal(to_8_bit(RGB.astype(np.uint16) * 257), RGB)
 
 
 def test_guard_says_what_was_expected():

@@ -30,7 +30,7 @@ def offer(engine: Engine) -> None:
             method: Name of a method; the endpoint "methods" lists them.
         """
         with said_to_callers():
-            result = engine.restore_upload(uploaded_path(image), method)
+            result = engine.restore_upload(uploaded_path(image), method, before=False)
         return gr.FileData(path=str(result.after), orig_name=result.after.name)
 
     def score(

@@ -15,8 +15,8 @@ import numpy as np
 from errors import ImageError, SetError
 from eval.methods import Method, results_of
 from eval.pairing import Pair
-from images import Picture, write_picture
-from ui.engine import Engine, to_8_bit
+from images import Picture, to_8_bit, write_picture
+from ui.engine import Engine, run
 from ui.session import safe_stem
 
 THUMBNAIL = 360
@@ -80,7 +80,5 @@ def _output(engine: Engine, pair: Pair, pairs: Sequence[Pair], method: Method) -
         if source is None:
             raise ImageError(f"The method {method.name!r} has no result for {pair.input.name}.")
         return source.read()
-    from restorers.pipeline import restore
-
     picture = pair.input.read()
-    return Picture(restore(engine.restorer(method.model), picture).pixels, "", picture.name)
+    return Picture(run(engine.restorer(method.model), picture).pixels, "", picture.name)

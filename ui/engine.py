@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import reprlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
 
-from errors import ImageError, UnknownNameError
+from errors import ImageError, UnknownNameError, WeightsError
 from eval.store import Store
-from images import Picture, read_picture, write_picture
+from images import Picture, read_picture, to_8_bit, write_picture
 from restorers import registry
 from restorers.card import TASKS, RestorerCard
+from restorers.checkpoint import constructor_arguments
 from restorers.device import gpu
 from ui import html
 from ui.jobs import Jobs
@@ -36,18 +40,21 @@ REFINED = "+ptg_rm"
 KEPT_MODELS = 4
 """Models kept in memory; the one used longest ago goes first."""
 
+SWEEP_SECONDS = 600.0
+"""How often the server looks for pictures whose time has come."""
+
 
 @dataclass(frozen=True)
 class RestoreResult:
     """Files and facts of one restoration.
 
     Attributes:
-        before: PNG of the input as it was decoded, at the size of ``after``.
+        before: PNG of the input as it was decoded, at the size of ``after``; None where it was not asked for.
         after: PNG of the result.
         record: HTML: time, size, method, and what the reader did to the file.
     """
 
-    before: Path
+    before: Path | None
     after: Path
     record: str
 
@@ -65,6 +72,21 @@ class Engine:
         self._visiting: dict[str, RestorerCard] = {}
         self._lock = Lock()
 
+    def keep_sweeping(self, seconds: float = SWEEP_SECONDS) -> Event:
+        """Delete pictures whose time has come, again and again in a thread of its own, until the event is set."""
+        stop = Event()
+
+        def work() -> None:
+            while not stop.wait(seconds):
+                try:
+                    self.jobs.sweep()
+                    self.scratch.sweep()
+                except Exception:
+                    logging.getLogger(__name__).exception("old pictures could not be deleted; the next try is soon")
+
+        Thread(target=work, name="sweep", daemon=True).start()
+        return stop
+
     def restorer(self, name: str) -> Restorer:
         """A loaded model: a built-in name, or the id of a Hub repository. Paths of this machine are refused.
 
@@ -78,7 +100,10 @@ class Engine:
             if name not in self._models:
                 from restorers.hub import load
 
-                self._models[name] = load(name)
+                model = load(name)
+                if name not in registry.names():
+                    check_arguments(constructor_arguments(model))
+                self._models[name] = model
             self._models.move_to_end(name)
             while len(self._models) > KEPT_MODELS:
                 self._models.popitem(last=False)
@@ -120,8 +145,16 @@ class Engine:
         ]
         return [("input (nothing done)", "input"), *known]
 
-    def restore_upload(self, path: str | None, name: str, request: gr.Request | None = None) -> RestoreResult:
+    def restore_upload(
+        self, path: str | None, name: str, request: gr.Request | None = None, *, before: bool = True
+    ) -> RestoreResult:
         """Restore an uploaded picture, and write what the page shows.
+
+        Args:
+            path: The picture.
+            name: The method.
+            request: Whose it is; None for programs.
+            before: Whether to write the input too, to compare with.
 
         Raises:
             ImageError: No picture, or one that cannot be read.
@@ -134,18 +167,24 @@ class Engine:
         done = run(model, picture)
         folder = self.scratch.folder(request)
         stem = safe_stem(picture.name)
-        after, before = folder / f"{stem}-{safe_stem(name)}.png", folder / f"{stem}-before.png"
+        after = folder / f"{stem}-{safe_stem(name)}.png"
         write_picture(after, done.pixels)
-        write_picture(before, enlarged(to_8_bit(picture.pixels), *done.pixels.shape[:2]))
-        return RestoreResult(before, after, _record(picture, model.card, done))
+        beside = folder / f"{stem}-before.png" if before else None
+        if beside is not None:
+            write_picture(beside, enlarged(to_8_bit(picture.pixels), *done.pixels.shape[:2]))
+        return RestoreResult(beside, after, _record(picture, model.card, done))
 
 
 @gpu(duration=60)
 def run(model: Restorer, picture: Picture) -> Restored:
-    """Restore; on a ZeroGPU Space this is the part that borrows the GPU."""
-    from restorers.pipeline import restore
+    """Restore; on a ZeroGPU Space this is the part that borrows the GPU.
 
-    return restore(model, picture)
+    Raises:
+        ImageError: The model cannot work on the picture, or failed on it in its own way.
+    """
+    from restorers.pipeline import restore_picture
+
+    return restore_picture(model, picture)
 
 
 def check_repository_id(name: str) -> str:
@@ -161,9 +200,27 @@ def check_repository_id(name: str) -> str:
     return name
 
 
-def to_8_bit(pixels: np.ndarray) -> np.ndarray:
-    """Pixels for the screen."""
-    return pixels if pixels.dtype == np.uint8 else np.round(pixels / 257).astype(np.uint8)
+def check_arguments(arguments: object) -> None:
+    """Refuse a stranger's model that names a file: its CLIP or its words would be opened on this machine.
+
+    Args:
+        arguments: The network's, with lists and tables of them inside.
+
+    Raises:
+        WeightsError: One of them is a path.
+    """
+    if isinstance(arguments, str):
+        from restorers.hub import is_local_path
+
+        inside = "/" in arguments and not arguments.startswith("hf-hub:")
+        if inside or arguments.startswith("local-dir:") or is_local_path(arguments) or Path(arguments).exists():
+            raise WeightsError(
+                f"This model wants to open {reprlib.repr(arguments)} on the machine it runs on; models loaded here may "
+                "name models of the Hub only."
+            )
+    elif isinstance(arguments, Mapping | list | tuple):
+        for one in arguments.values() if isinstance(arguments, Mapping) else arguments:
+            check_arguments(one)
 
 
 def enlarged(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -147,7 +148,7 @@ def build(engine: Engine) -> None:
             shown_bars = _bars(encoded[place].similarities(prompts))
         except HubError as error:
             return {said: gr.HTML(refused(error), visible=True)}
-        names = [picture.name for picture in pictures]
+        names = numbered([picture.name for picture in pictures])
         return {
             said: gr.HTML(html.alert("Left out: " + " ".join(problems)) if problems else "", visible=bool(problems)),
             table: gr.HTML(_table(names, scores), visible=True),
@@ -252,6 +253,20 @@ def readable(paths: Sequence[str]) -> tuple[list[Picture], list[str]]:
     if not pictures:
         raise ImageError(problems[0])
     return pictures, problems
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Names that all differ, for a menu that finds its entries by their text.
+
+    Example:
+        >>> numbered(["a.png", "b.png", "a.png"])
+        ['a.png', 'b.png', 'a.png (2)']
+    """
+    found: list[str] = []
+    for name in names:
+        different = (name if number == 1 else f"{name} ({number})" for number in count(1))
+        found.append(next(one for one in different if one not in found))
+    return found
 
 
 def _table(names: Sequence[str], scores: Sequence[float]) -> str:

@@ -19,7 +19,8 @@ import secrets
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING
@@ -107,14 +108,13 @@ class Jobs:
         self._lock = Lock()
         settings.jobs.mkdir(parents=True, exist_ok=True)
         self.sweep()
-        for folder in settings.jobs.iterdir():
+        for folder in self._folders():
             state = _read_state(folder)
             if state is not None and not state.ended:
                 _write_state(folder, replace(state, status="interrupted", message="The server was restarted."))
 
     def new_folder(self) -> tuple[str, Path]:
         """An id and the folder for the files of a job that is being prepared."""
-        self.sweep()
         job = secrets.token_urlsafe(12)
         files = self.settings.jobs / job / "files"
         files.mkdir(parents=True)
@@ -124,12 +124,14 @@ class Jobs:
         """Queue a job whose files are in place."""
         folder = self._folder(job)
         (folder / "job.json").write_text(json.dumps(asdict(spec)), encoding="utf-8")
-        self._enqueue(job)
+        with self._lock:
+            self._enqueue(job)
 
     def resume(self, job: str) -> None:
-        """Go on with a job that was cancelled or interrupted."""
-        if self.state(job).ended:
-            self._enqueue(job)
+        """Go on with a job that was cancelled or interrupted; asking twice is asking once."""
+        with self._lock:
+            if self.state(job).ended:
+                self._enqueue(job)
 
     def cancel(self, job: str) -> None:
         """Ask a job to stop; its rows so far are kept."""
@@ -176,11 +178,13 @@ class Jobs:
             HubError: There is nothing to rank.
         """
         key = (job, self.state(job), timings)
-        if key not in self._rankings:
+        found = self._rankings.get(key)
+        if found is None:
+            found = build(self.frame(job), timings=timings)
             if len(self._rankings) >= KEPT_RANKINGS:
                 self._rankings.clear()
-            self._rankings[key] = build(self.frame(job), timings=timings)
-        return self._rankings[key]
+            self._rankings[key] = found
+        return found
 
     def image_set(self, job: str) -> ImageSet:
         """The job's pictures.
@@ -206,18 +210,23 @@ class Jobs:
 
     def sweep(self) -> None:
         """Delete the uploads of jobs that ended ``keep_hours`` ago, and what was never started in a day."""
-        for folder in self.settings.jobs.iterdir():
+        for folder in self._folders():
             state = _read_state(folder)
-            age = time.time() - (state.updated if state else folder.stat().st_mtime)
+            try:
+                age = time.time() - (state.updated if state else folder.stat().st_mtime)
+            except FileNotFoundError:
+                continue  # another sweep was faster
             if state is None and age > 24 * 3600:
                 shutil.rmtree(folder, ignore_errors=True)
             elif state is not None and state.ended and age > self.settings.keep_hours * 3600:
                 shutil.rmtree(folder / "files", ignore_errors=True)
 
+    def _folders(self) -> list[Path]:
+        return [path for path in self.settings.jobs.iterdir() if path.is_dir()]
+
     def _enqueue(self, job: str) -> None:
-        stop = Event()
-        with self._lock:
-            self._stops[job] = stop
+        """Queue a job; the caller holds the lock."""
+        stop = self._stops[job] = Event()
         _write_state(self._folder(job), JobState())
         self._runner.submit(self._work, job, stop)
 
@@ -236,7 +245,8 @@ class Jobs:
             _write_state(folder, replace(self.state(job), status="failed", message=message))
         finally:
             with self._lock:
-                self._stops.pop(job, None)
+                if self._stops.get(job) is stop:  # the job may have been resumed already
+                    del self._stops[job]
 
     def _score(self, job: str, folder: Path, stop: Event) -> None:
         from eval.runner import make_plan, run
@@ -248,15 +258,15 @@ class Jobs:
         image_set = self.image_set(job)
         methods = self.methods(job)
         plan = make_plan(image_set, methods, spec.metrics, protocols.get(spec.protocol), dataset=spec.title)
-        board = Store(self.settings.rows) if spec.share else None
-        name, others = "", {}
-        if board is not None:
-            name = board_name(board, spec.title, image_set.pairs)
-            others = result_names(board, name, methods, image_set.pairs)
-        renamed = ", ".join(f"{mine} as {other}" for mine, other in others.items())
-        state = JobState("running", message=image_set.report.sentence, board=name, renamed=renamed)
-        _write_state(folder, state)
-        with Store(folder / "rows.sqlite") as store:
+        shared = Store(self.settings.rows) if spec.share else nullcontext()
+        with shared as board, Store(folder / "rows.sqlite") as store:
+            name, others = "", {}
+            if board is not None:
+                name = board_name(board, spec.title, image_set.pairs)
+                others = result_names(board, name, methods, image_set.pairs)
+            renamed = ", ".join(f"{mine} as {other}" for mine, other in others.items())
+            state = JobState("running", message=image_set.report.sentence, board=name, renamed=renamed)
+            _write_state(folder, state)
             for progress in run(plan, store, workers=self.settings.workers, stop=stop):
                 if board is not None:
                     board.add(
@@ -270,8 +280,6 @@ class Jobs:
                     updated=time.time(),
                 )
                 _write_state(folder, state)
-        if board is not None:
-            board.close()
         status = "cancelled" if stop.is_set() and state.done < state.total else "done"
         _write_state(folder, replace(state, status=status, eta_seconds=0.0))
 
@@ -286,9 +294,12 @@ def _gone() -> UsageError:
 
 
 def _read_state(folder: Path) -> JobState | None:
+    """How far a job is; None where nothing says so. Fields of other versions are passed over."""
+    known = {one.name for one in fields(JobState)}
     try:
-        return JobState(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
+        found = dict(json.loads((folder / "state.json").read_text(encoding="utf-8")))
+        return JobState(**{key: value for key, value in found.items() if key in known})
+    except (OSError, ValueError, TypeError):
         return None
 
 

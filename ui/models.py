@@ -84,11 +84,19 @@ def _measured(figures: Sequence[Figure]) -> str:
     """Figures in words, those of one set and protocol together."""
     together: dict[tuple[str, str], list[str]] = {}
     for figure in figures:
-        value = f"{figure.metric.upper()} {figure.value:.{spec(figure.metric).decimals}f}"
+        value = f"{figure.metric.upper()} {figure.value:.{_decimals(figure.metric)}f}"
         together.setdefault((figure.dataset, figure.protocol), []).append(value)
     return "; ".join(
         f"{', '.join(values)} on {dataset} ({protocol})" for (dataset, protocol), values in together.items()
     )
+
+
+def _decimals(metric: str) -> int:
+    """Decimals of a metric; cards of other people's models may name one that is not known here."""
+    try:
+        return spec(metric).decimals
+    except HubError:
+        return 4
 
 
 def _badges(facts: RestorerCard) -> str:

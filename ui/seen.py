@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 KEPT_PICTURES = 48
 """Encoded pictures kept in memory, of all visitors together; the one used longest ago goes first."""
 
+KEPT_BYTES = 256 << 20
+"""Memory that they may take together; the one used last is kept whatever it takes."""
+
+KEPT_MODELS = 2
+"""Models whose pictures are kept, as many as ``priors.clip.load`` keeps: a picture keeps its model in memory."""
+
 MOST_PICTURES = 24
 """Pictures of one upload that are shown; a labelled set for comparing words may be larger."""
 
@@ -58,9 +64,17 @@ class Encodings:
                 key = wanted
                 self._kept[key] = encode_picture(load(clip), picture, maps=maps)
             self._kept.move_to_end(key)
-            while len(self._kept) > KEPT_PICTURES:
-                self._kept.popitem(last=False)
+            self._drop()
             return self._kept[key]
+
+    def _drop(self) -> None:
+        """Let go of what is too much, of the models used longest ago and then of the pictures."""
+        models = list(dict.fromkeys(name for name, _, _ in reversed(self._kept)))[:KEPT_MODELS]
+        for key in [key for key in self._kept if key[0] not in models]:
+            del self._kept[key]
+        size = sum(one.nbytes for one in self._kept.values())
+        while len(self._kept) > 1 and (len(self._kept) > KEPT_PICTURES or size > KEPT_BYTES):
+            size -= self._kept.popitem(last=False)[1].nbytes
 
 
 def check_clip_name(name: str) -> str:

@@ -6,11 +6,21 @@ import os
 import re
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
+
+DIRECT = "direct"
+"""The folder of those who have no tab: programs that call an endpoint."""
+
+KEPT_SECONDS = 3600
+"""Results that no tab will remove by closing are kept so long; gradio hands out copies of them."""
+
+STEM_BYTES = 80
+"""Two stems, a word between them and ``.png.part`` fit into the 255 bytes that file systems allow."""
 
 
 class Scratch:
@@ -18,6 +28,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="unveil-", ignore_cleanup_errors=True)
+        self._closed: set[Path] = set()
 
     def folder(self, request: gr.Request | None) -> Path:
         """A fresh folder for one result of the session."""
@@ -27,16 +38,27 @@ class Scratch:
 
     def forget(self, request: gr.Request | None) -> None:
         """Remove everything the session wrote; called when its tab closes."""
-        shutil.rmtree(self._of(request), ignore_errors=True)
+        session = self._of(request)
+        self._closed.add(session)
+        shutil.rmtree(session, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove old results of programs, and of tabs that closed while something ran."""
+        for session in Path(self._home.name).iterdir():
+            if session.name == DIRECT or session in self._closed:
+                for folder in session.iterdir():
+                    if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
+                        shutil.rmtree(folder, ignore_errors=True)
 
     def _of(self, request: gr.Request | None) -> Path:
-        name = getattr(request, "session_hash", None) or "direct"
+        name = getattr(request, "session_hash", None) or DIRECT
         return Path(self._home.name) / re.sub(r"[^0-9A-Za-z_-]", "_", str(name))[:64]
 
 
 def safe_stem(name: str) -> str:
-    """A file name's stem that every file system takes."""
-    return re.sub(r"[^\w.-]+", "_", Path(name).stem).strip("._")[:80] or "picture"
+    """A file name's stem that every file system takes; they count bytes, so it is cut by bytes, between characters."""
+    stem = re.sub(r"[^\w.-]+", "_", Path(name).stem).strip("._")
+    return stem.encode()[:STEM_BYTES].decode(errors="ignore") or "picture"
 
 
 def gather(paths: Sequence[str], target: Path) -> Path:

@@ -8,7 +8,7 @@ LINE = "See through haze and dark. Then measure how well it worked."
 RESTORE = "Drop a hazy, dark or small picture, choose a method, and drag the handle to compare."
 RESTORE_EMPTY = ("Nothing restored yet", "Drop a picture on the left, or click one of the examples below it.")
 RESTORE_PRIVATE = (
-    "Pictures stay in a folder of this browser tab and are deleted when you close it. "
+    "Your pictures and their results are deleted from this server within about an hour of closing this page. "
     "Downloads are PNG: not one pixel is recompressed."
 )
 
@@ -28,8 +28,9 @@ EVALUATE_TABLE_EMPTY = (
     "Rows appear here while they are computed. You may close the page and come back.",
 )
 EVALUATE_KEEP = (
-    "Uploaded pictures are deleted {hours:g} hours after the job ends. Scores and file names are kept on the "
-    "leaderboard of this server if you leave this ticked."
+    "The pictures of a job are deleted about {hours:g} hours after it ends; other copies of them, within about an hour "
+    "of closing this page. Scores and file names stay with the job, and on the leaderboard of this server if you leave "
+    "this ticked."
 )
 EVALUATE_SIZES = (
     "Pictures whose size is not their reference's get no PSNR and no SSIM, unless you choose otherwise under “{label}”."

@@ -16,6 +16,7 @@ import numpy as np
 from errors import MetricError
 from eval.metrics.color import matlab_grey
 from eval.metrics.psnr import frozen
+from images import to_8_bit
 
 if TYPE_CHECKING:
     from eval.metrics.niqe_model import NiqeModel
@@ -90,7 +91,7 @@ def grey_plane(image: np.ndarray, top: int = 0, bottom: int | None = None) -> np
     width = across * BLOCK
     image = image[top : down * BLOCK if bottom is None else bottom]
     if image.dtype == np.uint16:
-        image = np.rint(image / 257.0).astype(np.uint8)
+        image = to_8_bit(image)
     elif image.dtype != np.uint8:
         if not np.isfinite(image[:, :width]).all():
             raise MetricError("The picture holds samples that are not finite (NaN or infinite); it has no NIQE.")

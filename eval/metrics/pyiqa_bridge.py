@@ -70,7 +70,6 @@ def spec(name: str) -> MetricSpec:
         better="lower" if facts.get("lower_better", False) else "higher",
         low=low,
         high=high,
-        minimum_size=1,
         licence=LICENCE,
         cost="heavy",
         typical=f"range {said}, as pyiqa gives it" if said else "range not stated by pyiqa",

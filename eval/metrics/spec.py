@@ -17,7 +17,6 @@ class MetricSpec:
         better: Which direction is better.
         low: Smallest possible value.
         high: Largest possible value.
-        minimum_size: Smallest side, in pixels, that has a value.
         licence: Licence of the code and the parameters that produce the value.
         cost: Order of the time one 620x460 picture takes on one CPU core: ``"fast"`` below 50 ms, ``"slow"`` below
             a second, ``"heavy"`` above or where a network is run.
@@ -32,7 +31,6 @@ class MetricSpec:
     better: Literal["higher", "lower"]
     low: float
     high: float
-    minimum_size: int
     licence: str
     cost: Literal["fast", "slow", "heavy"]
     typical: str

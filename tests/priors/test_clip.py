@@ -110,6 +110,14 @@ def test_texts_are_encoded_once(prior, monkeypatch):
     assert prior.encode_text(["seen before", "seen before"]).shape == (2, 16)
 
 
+def test_only_so_many_texts_are_remembered(prior, monkeypatch):
+    monkeypatch.setattr(clip, "KEPT_TEXTS", 3)
+    many = [f"text {i}" for i in range(5)]
+    assert prior.encode_text(many).shape == (5, 16)
+    assert list(prior._texts) == many[2:]
+    torch.testing.assert_close(prior.encode_text(many[:1]), prior.encode_text(many)[:1])
+
+
 def test_context_of_word_embeddings_is_the_text(prior):
     """Vectors copied from the embedding table stand for their words exactly."""
     ids = prior.tokenizer(["a thick hazy photo"])[0]

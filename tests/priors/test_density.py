@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -115,6 +117,17 @@ def test_edges_come_from_the_picture(prior):
     step = lambda m: m[:, 32].mean() - m[:, 31].mean()  # noqa: E731
     assert step(refined) > 4 * step(coarse) > 0
     np.testing.assert_allclose(refined[:, [2, -3]], coarse[:, [2, -3]], atol=0.03)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_files_pixels_are_kept_as_they_are(prior, deep):
+    shot = picture(40, 48)
+    if deep:
+        shot = replace(shot, pixels=shot.pixels.astype(np.uint16) * 257)
+    encoded = encode_picture(prior, shot)
+    assert encoded.guide.dtype == shot.pixels.dtype
+    assert encoded.guide.nbytes < encoded.nbytes < encoded.guide.nbytes + 10**6
+    np.testing.assert_array_equal(encoded.map(HAZE), encode_picture(prior, shot.to_tensor()).map(HAZE))
 
 
 def test_models_without_patch_features_get_maps_from_tiles(tmp_path):

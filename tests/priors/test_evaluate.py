@@ -15,7 +15,6 @@ from priors.evaluate import (
     compare,
     encode_folders,
     encode_labelled,
-    map_correlation,
     rank,
     spearman,
 )
@@ -112,13 +111,3 @@ def test_folders_without_pictures(prior, folders, tmp_path):
         compare(prior, tmp_path / "none", folders / "clear", SETS)
     with pytest.raises(PromptError, match="holds no pictures"):
         compare(prior, tmp_path, folders / "clear", SETS)
-
-
-def test_map_correlation_is_one_with_the_map_itself(prior):
-    from priors.density import haze_map
-
-    shots = [picture(40, 48, seed) for seed in range(2)]
-    found = map_correlation(prior, [(s, haze_map(prior, s, SETS[0]) ** 2) for s in shots], SETS[0])
-    np.testing.assert_allclose(found, 1.0, atol=1e-9)
-    turned = map_correlation(prior, [(s, -haze_map(prior, s, SETS[0])) for s in shots], SETS[0])
-    np.testing.assert_allclose(turned, -1.0, atol=1e-9)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from errors import PromptError
-from priors import clip, prompts
+from priors import clip, prompts, sources
 from priors.density import encode_many, scores_of
 from priors.evaluate import auroc
 from priors.learn import Settings, learn, learn_from_features
@@ -84,6 +86,37 @@ def test_files_that_hold_no_prompts(tmp_path, prior, sides):
         prompts.load(tmp_path / "weights.safetensors")
     with pytest.raises(PromptError, match=r"saved as \.safetensors"):
         learn(prior, *sides, start=START, settings=Settings(steps=1)).save(tmp_path / "set.json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"name": None}, {"positives": "fog"}, {"negatives": []}, {"pictures": [1]}, {"prior_sha256": 5}, "{", "[]"],
+)
+def test_a_damaged_record_is_one_sentence(changes, tmp_path):
+    facts = {"name": "n", "positives": ["a"], "negatives": ["b"], "pictures": [2, 2], "prior": "p", "prior_sha256": "0"}
+    text = changes if isinstance(changes, str) else json.dumps({**facts, **changes})
+    vectors = {"positive": torch.zeros(2, 4), "negative": torch.zeros(2, 4)}
+    save_file(vectors, str(tmp_path / "set.safetensors"), {"format": "learned-prompts/1", "facts": text})
+    with pytest.raises(PromptError, match="is damaged: it does not say"):
+        prompts.load(tmp_path / "set.safetensors")
+
+
+def test_what_a_file_lacks_is_noticed_when_it_is_read(tmp_path):
+    path = str(tmp_path / "set.safetensors")
+    vectors = {"positive": torch.zeros(2, 4), "negative": torch.zeros(2, 4)}
+    save_file(vectors, path, {"format": "learned-prompts/1"})
+    with pytest.raises(PromptError, match="learn them again"):
+        prompts.load(path)
+
+
+def test_remembered_features_do_not_keep_a_model_alive(folder, prior, sides, tmp_path):
+    made = learn(prior, *sides, start=START, settings=Settings(steps=1)).save(tmp_path / "set.safetensors")
+    other = clip.ClipPrior(sources.load(f"local-dir:{folder}"))
+    torch.testing.assert_close(end_features(other, made), end_features(prior, made))
+    gone = ref(other)
+    del other
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_set_that_vanished(prior, sides, tmp_path):

@@ -97,3 +97,12 @@ def test_a_weight_of_zero_leaves_a_prompt_out(prior):
     both = PromptSet("b", ("fog", "haze"), ("clear",), positive_weights=(1.0, 0.0))
     one = PromptSet("o", ("fog",), ("clear",))
     torch.testing.assert_close(end_features(prior, both), end_features(prior, one))
+
+
+def test_json_names_no_file_to_open(tmp_path):
+    """A visitor uploads JSON; a path in it would be opened on the server."""
+    text = json.dumps({"name": "n", "positives": ["a"], "negatives": ["b"], "learned": "/etc/passwd"})
+    with pytest.raises(PromptError, match="unknown keys learned"):
+        PromptSet.from_json(text)
+    with pytest.raises(PromptError, match=r"JSON holds words only; copy mine\.safetensors"):
+        PromptSet("mine", ("a",), ("b",), learned="mine.safetensors").save(tmp_path / "mine.json")

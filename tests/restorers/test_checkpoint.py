@@ -129,6 +129,46 @@ def test_descriptions_that_do_not_fit(model, tmp_path):
     refused(path, "description", "damaged")
 
 
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"tiling": "bogus"}, "tiling cannot be 'bogus'"),
+        ({"task": "evil"}, "task cannot be 'evil'"),
+        ({"task": ["sr"]}, "task cannot be"),
+        ({"summary": 5}, "summary cannot be 5"),
+        ({"paper_url": None}, "paper_url cannot be None"),
+        ({"parameters": "many"}, "parameters cannot be 'many'"),
+        ({"parameters": 10**400}, "parameters cannot be 1000"),
+        ({"scale": 2.5}, "scale cannot be 2.5"),
+        ({"figures": 3}, "figures cannot be 3"),
+        ({"figures": ["good"]}, "figures cannot be 'good'"),
+        ({"figures": [{"dataset": "x", "protocol": "y", "metric": "psnr", "value": "high"}]}, "value cannot be 'high'"),
+        ({"figures": [{"dataset": "x", "protocol": "y", "metric": "psnr", "value": float("nan")}]}, "value cannot be"),
+        ({"figures": [{"dataset": "x"}]}, "missing"),
+        ("words", "card cannot be 'words'"),
+    ],
+)
+def test_a_card_of_wrong_types_is_refused(folder, facts, words):
+    config = json.loads((folder / "config.json").read_text())
+    config["unveil"]["card"] = facts
+    (folder / "config.json").write_text(json.dumps(config))
+    refused(folder, words)
+
+
+@pytest.mark.parametrize(("key", "value"), [("architecture", ["tiny"]), ("weights_sha256", 5)])
+def test_a_description_of_wrong_types_is_refused(folder, key, value):
+    config = json.loads((folder / "config.json").read_text())
+    config["unveil"][key] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    refused(folder, "config.json" if key == "architecture" else "not the file")
+
+
+def test_facts_of_a_later_version_are_passed_over(model):
+    figure = {"dataset": "x", "protocol": "y", "metric": "psnr", "value": 21, "machine": "z"}
+    card = checkpoint.card_from(model.card, {"mood": 3, "weights": "a.safetensors", "figures": [figure]})
+    assert (card.weights, card.figures[0].value) == (None, 21)
+
+
 def test_a_config_that_is_no_json(folder):
     (folder / "config.json").write_text("{")
     refused(folder, "config.json", "damaged")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +61,20 @@ def test_restore_gives_the_pixels_of_the_pipeline(client: Client, pair) -> None:
     result = client.predict(handle_file(pair[0]), "dark_channel", api_name="/restore")
     expected = restore(load("dark_channel"), read_picture(pair[0])).pixels
     np.testing.assert_array_equal(read_picture(result).pixels, expected)
+
+
+def test_a_call_leaves_one_picture_and_not_for_long(client: Client, server, pair) -> None:
+    scratch = server.engine.scratch
+    direct = Path(scratch._home.name) / "direct"
+    before = set(direct.rglob("*.png"))
+    client.predict(handle_file(pair[0]), "dark_channel", api_name="/restore")
+    (left,) = set(direct.rglob("*.png")) - before
+    scratch.sweep()
+    assert left.exists(), "gradio may not have copied it yet"
+    hour_ago = time.time() - 3700
+    os.utime(left.parent, (hour_ago, hour_ago))
+    scratch.sweep()
+    assert not left.exists()
 
 
 def test_score_gives_the_values_of_the_scorer(client: Client, pair) -> None:

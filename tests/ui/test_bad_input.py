@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from errors import HubError, ImageError, SetError, UnknownNameError, UsageError
+from errors import HubError, ImageError, SetError, UnknownNameError, UsageError, WeightsError
 from eval.archives import Limits
 from priors.prompts import PromptSet
+from restorers.base import Restorer
+from restorers.card import RestorerCard
 from tests.ui.conftest import bytes_of, hazy, huge_png, noise_picture, png, start_job, wait_for, zipped
-from ui.engine import Engine, check_repository_id
+from ui.cases import pictures
+from ui.engine import Engine, check_arguments, check_repository_id
 from ui.evaluate import open_placed, pairing, place_sets, submit
 from ui.seen import compare_words
 from ui.upload import uploaded_path
@@ -208,6 +211,33 @@ def test_a_broken_picture_on_restore(engine: Engine, tmp_path: Path) -> None:
         engine.restore_upload(None, "dark_channel")
 
 
+class Broken(Restorer):
+    """A stranger's network that fails in its own way."""
+
+    card = RestorerCard("broken", "Broken", "dehaze", "It fails.")
+
+    def enhance(self, x: object) -> object:
+        raise RuntimeError("shape mismatch\n3 vs 5")
+
+
+def test_a_network_that_fails_in_its_own_way(engine: Engine, tmp_path: Path) -> None:
+    picture = tmp_path / "street.png"
+    picture.write_bytes(png(noise_picture(1)))
+    engine._models["org/broken"] = Broken()
+    with pytest.raises(ImageError, match=r"Broken failed on street\.png: RuntimeError shape mismatch\.") as caught:
+        engine.restore_upload(str(picture), "org/broken")
+    assert is_a_sentence(caught.value)
+
+
+def test_a_network_that_fails_when_a_case_is_opened(engine: Engine, monkeypatch, pair_zips) -> None:
+    job = start_job(engine, [pair_zips[0]], None, ["dark_channel"], wanted=["niqe"])
+    wait_for(engine, job)
+    engine._models["dark_channel"] = Broken()
+    with pytest.raises(ImageError, match=r"Broken failed on 00\.png") as caught:
+        pictures(engine, job, "00", "dark_channel", None)
+    assert is_a_sentence(caught.value)
+
+
 @pytest.mark.parametrize("name", ["/etc/passwd", "../models/x", "assets/weights", "./a/b", "a/b/c", "nothing", "~/x"])
 def test_a_model_name_never_opens_a_path(engine: Engine, name: str) -> None:
     with pytest.raises(UnknownNameError):
@@ -222,3 +252,22 @@ def test_a_repository_id_is_an_id() -> None:
 def test_only_uploads_are_files(payload: object) -> None:
     with pytest.raises(ImageError):
         uploaded_path(payload)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"prompts": "/etc/passwd"}, {"clip": "local-dir:models/clip"}, {"prompts": "pyproject.toml"},
+        {"base": "clip_haze", "base_config": {"clip": "../secret"}}, {"prompts": ["haze", "assets/prompts"]},
+    ],
+)  # fmt: skip
+def test_a_strangers_model_names_no_file_of_this_machine(arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    with pytest.raises(WeightsError, match="wants to open"):
+        check_arguments(arguments)
+
+
+def test_a_strangers_model_may_name_models_of_the_hub() -> None:
+    check_arguments(
+        {"clip": "hf-hub:someone/clip", "prompts": "haze", "side": [64, 96], "guide": "ViT-B-32:tag", "x": None}
+    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,3 +192,143 @@ def test_states_survive_the_disk(tmp_path) -> None:
     state = JobState("running", 3, 9, 12.5, "a sentence")
     _write_state(tmp_path, state)
     assert replace(_read_state(tmp_path), updated=state.updated) == state
+
+
+def ended_job(engine: Engine, job: str, **facts: object) -> Path:
+    """The folder of a job that was cancelled, with some facts of its state."""
+    folder = engine.settings.jobs / job
+    (folder / "files").mkdir(parents=True)
+    _write_state(folder, JobState("cancelled"))
+    fields = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps(fields | facts))
+    return folder
+
+
+def test_the_app_deletes_uploads_while_it_runs(engine: Engine, server) -> None:
+    assert "sweep" in [thread.name for thread in threading.enumerate()]
+    old, new = (ended_job(engine, name, updated=time.time() - hours * 3600) for name, hours in (("a", 25), ("b", 23)))
+    left = engine.scratch.folder(None)
+    os.utime(left, (0, 0))
+    stop = engine.keep_sweeping(0.01)
+    try:
+        until = time.monotonic() + 30
+        while (old / "files").exists() or left.exists():
+            assert time.monotonic() < until, "nobody deleted them"
+            time.sleep(0.01)
+    finally:
+        stop.set()
+    assert (new / "files").exists() and (old / "state.json").exists()
+
+
+def test_deleting_goes_on_after_a_failure(engine: Engine, monkeypatch) -> None:
+    tries = []
+
+    def fail() -> None:
+        tries.append(1)
+        raise OSError("no such disk")
+
+    monkeypatch.setattr(engine.jobs, "sweep", fail)
+    stop = engine.keep_sweeping(0.01)
+    until = time.monotonic() + 30
+    while len(tries) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    stop.set()
+    assert len(tries) >= 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "null", "5"])
+def test_a_damaged_state_does_not_stop_the_app_from_starting(engine: Engine, content: str) -> None:
+    (engine.settings.jobs / ".DS_Store").write_text("x")
+    (ended_job(engine, "damaged") / "state.json").write_text(content)
+    with pytest.raises(UsageError, match="no such job"):
+        Jobs(engine.settings).state("damaged")
+
+
+def test_a_state_of_another_version_is_read(engine: Engine) -> None:
+    ended_job(engine, "newer", mood="good", done=3)
+    state = Jobs(engine.settings).state("newer")
+    assert (state.status, state.done) == ("cancelled", 3)
+
+
+def test_a_folder_may_vanish_while_old_ones_are_looked_for(engine: Engine, monkeypatch) -> None:
+    monkeypatch.setattr(engine.jobs, "_folders", lambda: [engine.settings.jobs / "gone"])
+    engine.jobs.sweep()
+
+
+def test_a_ranking_survives_that_others_make_room(engine: Engine, monkeypatch) -> None:
+    """Another thread empties the cache right after this one has put its ranking there."""
+
+    class Emptied(dict):
+        def __setitem__(self, key: object, value: object) -> None:
+            super().__setitem__(key, value)
+            self.clear()
+
+    ended_job(engine, "ranked")
+    made = object()
+    monkeypatch.setattr("ui.jobs.build", lambda frame, timings: made)
+    monkeypatch.setattr(engine.jobs, "_rankings", Emptied())
+    assert engine.jobs.ranking("ranked", timings=True) is made
+
+
+class Runner:
+    """Takes work and leaves it undone."""
+
+    def __init__(self) -> None:
+        self.work: list[tuple] = []
+
+    def submit(self, function: object, *arguments: object) -> None:
+        self.work.append((function, *arguments))
+
+
+def test_pressing_go_on_twice_queues_once(engine: Engine, monkeypatch) -> None:
+    runner = Runner()
+    monkeypatch.setattr(engine.jobs, "_runner", runner)
+    ended_job(engine, "twice")
+    looked, read = threading.Barrier(2), _read_state
+
+    def slowly(folder: Path) -> JobState | None:
+        """Both presses see the job as it was, if nothing keeps them apart."""
+        state = read(folder)
+        with suppress(threading.BrokenBarrierError):
+            looked.wait(0.3)
+        return state
+
+    monkeypatch.setattr("ui.jobs._read_state", slowly)
+    presses = [threading.Thread(target=engine.jobs.resume, args=("twice",)) for _ in range(2)]
+    for press in presses:
+        press.start()
+    for press in presses:
+        press.join()
+    assert len(runner.work) == 1
+
+
+def test_a_job_that_ends_leaves_the_stop_of_its_resumption_alone(engine: Engine, monkeypatch) -> None:
+    """Go on is pressed after the state says that the job ended, and before its thread is through."""
+    runner = Runner()
+    monkeypatch.setattr(engine.jobs, "_runner", runner)
+    ended_job(engine, "again")
+    monkeypatch.setattr(engine.jobs, "_score", lambda job, folder, stop: engine.jobs.resume(job))
+    engine.jobs._work("again", threading.Event())
+    engine.jobs.cancel("again")
+    (_, _, stop) = runner.work[0]
+    assert stop.is_set()
+
+
+def test_a_job_that_fails_closes_the_leaderboard(engine: Engine, pair_zips, monkeypatch) -> None:
+    from eval.store import Store
+
+    closed = []
+
+    class Watched(Store):
+        def close(self) -> None:
+            closed.append(self.path)
+            super().close()
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("ui.jobs.Store", Watched)
+    monkeypatch.setattr("eval.runner.run", fail)
+    job = start_job(engine, [pair_zips[0]], None, ["input"], wanted=["niqe"])
+    assert wait_for(engine, job).status == "failed"
+    assert engine.settings.rows in closed

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from app import make_page
 from errors import UsageError
 from ui import html, plots, text, theme
 from ui.engine import enlarged
@@ -103,9 +107,34 @@ def test_a_session_forgets_its_pictures_and_no_others() -> None:
     assert other.exists()
 
 
+def test_what_is_written_after_its_tab_closed_goes_after_an_hour() -> None:
+    scratch = Scratch()
+    closed, still_open = SimpleNamespace(session_hash="me"), SimpleNamespace(session_hash="you")
+    scratch.forget(closed)
+    late, new, kept = scratch.folder(closed), scratch.folder(closed), scratch.folder(still_open)
+    for folder, minutes in ((late, 61), (new, 59), (kept, 61)):
+        then = time.time() - minutes * 60
+        os.utime(folder, (then, then))
+    scratch.sweep()
+    assert not late.exists() and new.exists() and kept.exists()
+
+
+def test_what_the_page_says_of_its_copies_is_what_gradio_is_told(engine) -> None:
+    """Copies of uploads and results are looked for every so often and deleted from some age on."""
+    assert "within about an hour" in text.RESTORE_PRIVATE and "within about an hour" in text.EVALUATE_KEEP
+    assert sum(make_page(engine).delete_cache) <= 4200
+
+
 @pytest.mark.parametrize(("name", "stem"), [("a b.png", "a_b"), ("../../x.png", "x"), ("….png", "picture")])
 def test_names_for_downloads(name: str, stem: str) -> None:
     assert safe_stem(name) == stem
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "雾", "𠮷"])
+def test_long_names_are_cut_by_bytes_between_characters(letter: str, tmp_path: Path) -> None:
+    stem = safe_stem(letter * 300 + ".png")
+    assert stem == letter * (80 // len(letter.encode()))
+    (tmp_path / f"{stem}-{stem}-reference.png.part").touch()
 
 
 def test_methods_of_uploaded_results_get_names_of_their_own() -> None:
@@ -176,3 +205,10 @@ def test_figures_of_one_set_stand_together_with_their_decimals() -> None:
     figures = [Figure("rooms", "dehaze-rgb", "psnr", 18.47251), Figure("rooms", "dehaze-rgb", "ssim", 0.61274)]
     figures.append(Figure("streets", "sr-y4", "psnr", 30.0))
     assert _measured(figures) == "PSNR 18.47, SSIM 0.6127 on rooms (dehaze-rgb); PSNR 30.00 on streets (sr-y4)"
+
+
+def test_a_figure_of_an_unknown_metric_is_shown_all_the_same() -> None:
+    from restorers.card import Figure
+    from ui.models import _measured
+
+    assert _measured([Figure("rooms", "ours", "beauty", 5)]) == "BEAUTY 5.0000 on rooms (ours)"

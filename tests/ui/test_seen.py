@@ -10,10 +10,10 @@ from errors import PromptError, SetError
 from priors.clip import ClipPrior, load
 from priors.evaluate import compare
 from priors.prompts import PromptSet
-from tests.priors.tiny import write_clip
+from tests.priors.tiny import picture, write_clip
 from tests.ui.conftest import hazy, noise_picture, png, zipped
-from ui.haze import _left_out, _ranking
-from ui.seen import compare_words
+from ui.haze import _left_out, _ranking, numbered, words
+from ui.seen import Encodings, compare_words
 
 SETS = [
     PromptSet("haze", ("a hazy photo",), ("a clear photo",)),
@@ -66,3 +66,42 @@ def test_what_cannot_be_compared_is_said(prior: ClipPrior, labelled: dict, tmp_p
     monkeypatch.setattr("ui.seen.MOST_LABELLED", 5)
     with pytest.raises(SetError, match="more than 5 pictures"):
         compare_words(prior, archive, SETS)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> list[str]:
+    return [f"local-dir:{write_clip(tmp_path / str(seed), seed=seed)}" for seed in range(3)]
+
+
+def test_encoded_pictures_are_bounded_by_bytes_and_by_number(clips: list[str], monkeypatch) -> None:
+    encodings, shots = Encodings(), [picture(40, 48, seed) for seed in range(4)]
+    first = encodings.of(shots[0], clips[0], maps=True)
+    assert encodings.of(shots[0], clips[0], maps=False) is first
+    monkeypatch.setattr("ui.seen.KEPT_BYTES", 2 * first.nbytes)
+    for shot in shots[1:]:
+        encodings.of(shot, clips[0], maps=True)
+    assert [one.name for one in encodings._kept.values()] == [shot.name for shot in shots[2:]]
+    monkeypatch.setattr("ui.seen.KEPT_BYTES", 1)
+    last = encodings.of(shots[0], clips[0], maps=True)
+    assert list(encodings._kept.values()) == [last]
+
+
+def test_no_more_models_are_held_than_are_loaded(clips: list[str]) -> None:
+    encodings, shots = Encodings(), [picture(40, 48, seed) for seed in range(2)]
+    for clip in clips:
+        for shot in shots:
+            encodings.of(shot, clip, maps=False)
+    assert {name for name, _, _ in encodings._kept} == set(clips[1:])
+    assert len(encodings._kept) == 4
+
+
+def test_pictures_of_one_name_can_be_told_apart() -> None:
+    assert numbered(["a.png", "b.png", "a.png", "a.png"]) == ["a.png", "b.png", "a.png (2)", "a.png (3)"]
+    assert len(set(numbered(["a", "a (2)", "a", "a", "a (2)"]))) == 5
+
+
+def test_words_that_are_uploaded_open_no_file_of_this_machine(tmp_path: Path) -> None:
+    path = tmp_path / "words.json"
+    path.write_text('{"name": "x", "positives": ["a"], "negatives": ["b"], "learned": "/etc/passwd"}', encoding="utf-8")
+    with pytest.raises(PromptError, match="unknown keys learned"):
+        words("a", "b", (str(path), "a", "b"))
