@@ -29,7 +29,7 @@ class Comparison:
             `advantage` the same with the sign of the metric's direction (positive where `a` is better). Sorted by
             advantage, so both ends are the pictures to look at.
         difference: Mean of the finite differences; NaN without any.
-        interval: Its 95% bootstrap interval.
+        interval: Its 95% bootstrap interval; NaN below five images.
         p: Wilcoxon's two-sided p-value of this one comparison (no correction); NaN below six images.
         wins, ties, losses: Images where `a` is better, equal, worse.
     """
@@ -55,11 +55,13 @@ class Comparison:
         total = self.wins + self.ties + self.losses
         if not total:
             return f"{self.a} and {self.b} have no image in common."
+        low, high = self.interval
+        interval = "" if math.isnan(low) else f" [{low:+.4g}, {high:+.4g}]"
         verdict = "too few images for a test" if math.isnan(self.p) else f"Wilcoxon p = {self.p:.2g}"
         return (
             f"{self.a} is better than {self.b} on {self.wins} of {total} images "
             f"({self.ties} equal, {self.losses} worse); "
-            f"mean difference {self.difference:+.4g} [{self.interval[0]:+.4g}, {self.interval[1]:+.4g}]; {verdict}."
+            f"mean difference {self.difference:+.4g}{interval}; {verdict}."
         )
 
 

@@ -74,9 +74,9 @@ class Column:
         means: Per method, the mean of its finite scores; infinite if none is finite.
         average_ranks: Per method, its mean rank over the common images; empty without any.
         fair: Whether all means are over the same images; a method that is infinite on all of them has one, too.
-        intervals: Per method, the ends of the interval of its mean.
+        intervals: Per method, the ends of the interval of its mean; NaN where its images are too few for one.
         p: Holm-adjusted p-values between the methods, in the order of `common`'s columns.
-        groups: Per method, its letters; "" where no test is possible.
+        groups: Per method, its letters; "" where no test can succeed.
     """
 
     metric: str
@@ -112,6 +112,7 @@ class Column:
         used = common if together else own
         _note_coverage(title, own, common, images, notes)
         _note_infinite(title, used, notes)
+        _note_intervals(title, used, notes)
         means = {name: _mean(used[name]) for name in used}
         ranks = stats.image_ranks(common.to_numpy(), spec.better)
         average_ranks = {name: stats.mean(ranks[:, j]) for j, name in enumerate(common) if len(ranks)}
@@ -122,7 +123,7 @@ class Column:
         groups = dict.fromkeys(own, "")
         if own.shape[1] > 1 and len(common):
             _note_power(title, len(common), own.shape[1], notes)
-            if len(common) >= stats.MINIMUM_IMAGES:
+            if stats.smallest_adjusted_p(len(common), own.shape[1]) < stats.ALPHA:
                 found = stats.letters(p[np.ix_(order, order)] < stats.ALPHA)
                 groups = {own.columns[j]: text for j, text in zip(order, found, strict=True)}
         fair = all(_same_images(used[name]) for name in used)
@@ -131,6 +132,10 @@ class Column:
     def mean(self, name: str) -> float:
         """Mean score of a method; NaN without any score."""
         return self.means.get(name, math.nan)
+
+    def images(self, name: str) -> int:
+        """How many images of a method have a score, infinite ones included."""
+        return int(self.used[name].count()) if name in self.used else 0
 
     def shown(self, name: str) -> str:
         """The mean as printed."""
@@ -156,15 +161,16 @@ class Column:
             return {f"{m}_{key}": empty[key] for key in DETAILS}
         scores = self.used[name].dropna().to_numpy()
         finite = scores[np.isfinite(scores)]
+        averaged = finite if len(finite) else scores
         low, high = self.intervals[name]
         places = [self._place(other) for other in self.means]
         comparable = self.fair and len(self.common)
         found = {
             "low": low,
             "high": high,
-            "median": float(np.median(scores)),
+            "median": float(np.median(averaged)),
             "std": float(np.std(finite, ddof=1)) if len(finite) > 1 else math.nan,
-            "n": len(scores),
+            "n": len(averaged),
             "infinite": len(scores) - len(finite),
             "rank": 1 + sum(place < self._place(name) for place in places) if comparable else math.nan,
             "average_rank": self.average_ranks.get(name, math.nan),
@@ -244,12 +250,21 @@ def _note_infinite(title: str, used: pandas.DataFrame, notes: list[tuple[str, st
         if count:
             images = f"{count} image{'s' if count > 1 else ''}"
             text = (
-                f"infinite for {name} on {images} (output identical to the reference); left out of its mean and "
-                "interval, ranked best there."
+                f"infinite for {name} on {images} (output identical to the reference); left out of its mean, median "
+                "and interval, ranked best there."
             )
             if count < len(used):
                 text += " Its mean is over other images than those of the rest, so no best is marked."
             notes.append((title, text))
+
+
+def _note_intervals(title: str, used: pandas.DataFrame, notes: list[tuple[str, str]]) -> None:
+    finite = {name: int(np.isfinite(used[name]).sum()) for name in used}
+    few = [name for name, count in finite.items() if 0 < count < stats.MINIMUM_FOR_INTERVAL]
+    if few:
+        whose = f" of {_listed(few)}" if max(finite.values()) >= stats.MINIMUM_FOR_INTERVAL else ""
+        text = f"fewer than {stats.MINIMUM_FOR_INTERVAL} images cannot support an interval, so none{whose} is shown."
+        notes.append((title, text))
 
 
 def _note_power(title: str, images: int, methods: int, notes: list[tuple[str, str]]) -> None:
@@ -262,7 +277,7 @@ def _note_power(title: str, images: int, methods: int, notes: list[tuple[str, st
     elif stats.smallest_adjusted_p(images, methods) >= stats.ALPHA:
         text = (
             f"{images} images are too few to tell any two of {methods} methods apart, however large the difference; "
-            "add images or compare fewer methods."
+            "add images or compare fewer methods. No letters are shown."
         )
         notes.append((title, text))
 

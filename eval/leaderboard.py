@@ -49,14 +49,16 @@ class Leaderboard:
         specs: Direction, decimals and title of each metric.
         table: Raw numbers, one row a method, best first: `rank`, `method`, one column a metric (its mean),
             `average_rank`, `images`, `failures`; then per metric `_low _high _median _std _n _infinite _rank
-            _average_rank _group`; then the columns of `COSTS` that are known, and `weights_sha256`, `code_version`.
+            _average_rank _group`, where `_n` counts the images behind mean, median and spread and `_infinite` those
+            with an infinite score; then the columns of `COSTS` that are known, and `weights_sha256`, `code_version`.
         shown: The same rows as a person reads them: method and one string a metric, rounded to the metric's decimals.
         marks: (method, metric) -> "best" or "second"; ties at the shown precision share.
-        groups: (method, metric) -> letters; methods that share one cannot be told apart. Empty without a test.
+        groups: (method, metric) -> letters; methods that share one cannot be told apart. "" where no test can succeed.
         tests: Every pair of methods on every metric.
         values: Per metric, the scores behind the means: a table (image x method).
         common: Per metric, how many images every ranked method has.
         failures: Scores that could not be computed, and why; the table's column `failures` counts their images.
+        unreferenced: Scores that nobody can compute, because the set has no usable reference for the image.
         datasets: Names of the sets that were scored, sorted; "" is a set without a name.
         protocol: One sentence that says how the numbers were made.
         protocol_name, protocol_hash: Name and hash of the protocol.
@@ -77,6 +79,7 @@ class Leaderboard:
     values: dict[str, pandas.DataFrame]
     common: dict[str, int]
     failures: tuple[Failure, ...]
+    unreferenced: tuple[Failure, ...]
     datasets: tuple[str, ...]
     protocol: str
     protocol_name: str
@@ -163,7 +166,10 @@ def build(
     facts = {metric: specs[metric] if specs else _spec(metric) for metric in wanted}
     notes: list[tuple[str, str]] = []
     columns = {m: Column.of(m, facts[m], chosen.values[m], names, images, level, notes) for m in wanted}
-    failures = tuple(f for f in chosen.failures if f.method in names and f.metric in (*wanted, WHOLE_PICTURE))
+    lost = [f for f in chosen.failures if f.method in names and f.metric in (*wanted, WHOLE_PICTURE)]
+    comparing = {metric for metric in wanted if facts[metric].needs_reference}
+    unreferenced = tuple(f for f in lost if f.metric in comparing and chosen.lacks_reference(f))
+    failures = tuple(sorted(set(lost) - set(unreferenced)))
     table = _table(names, columns, failures, sort_by)
     table = _with_trace(table, chosen, costs or {}, timings)
     sentence, protocol_json = _protocol(chosen.protocol, chosen.protocol_hash)
@@ -179,6 +185,7 @@ def build(
         values={m: column.used[[n for n in order if n in column.used]] for m, column in columns.items()},
         common={m: len(column.common) for m, column in columns.items()},
         failures=failures,
+        unreferenced=unreferenced,
         datasets=chosen.datasets,
         protocol=sentence,
         protocol_name=chosen.protocol,
@@ -208,7 +215,7 @@ def _table(
                 "method": name,
                 **{m: column.mean(name) for m, column in columns.items()},
                 "average_rank": stats.mean(ranks) if complete else math.nan,
-                "images": max(details[f"{m}_n"] for m in columns),
+                "images": max(column.images(name) for column in columns.values()),
                 "failures": len({f.image for f in failures if f.method == name}),
                 **details,
             }

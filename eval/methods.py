@@ -10,11 +10,10 @@ from typing import Literal
 from errors import SetError, UnknownNameError, UsageError
 from eval.archives import Limits
 from eval.layouts import Listing, list_any
-from eval.pairing import RULES, Pair, match
+from eval.pairing import RULES, Pair, cut, match
 from eval.sources import Source
 
 INPUT = "input"
-_CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ def parse_methods(items: str | Iterable[str], limits: Limits | None = None) -> t
     Args:
         items: "input,dark_channel,AECR=results/aecr.zip": a comma-separated text, or several. An item is ``input``, a
             restorer of ours, a checkpoint (file, folder or Hub repository), or ``NAME=`` results or a checkpoint.
+            A restorer's bare name is the restorer, whatever lies in the working directory; ``./dark_channel`` is a
+            folder.
         limits: What archives of results may claim.
 
     Raises:
@@ -68,25 +69,33 @@ def parse_method(item: str, limits: Limits | None = None) -> Method:
         raise UsageError(f"{item!r} is no method; write NAME=FOLDER, or the name of a restorer.")
     if place == INPUT:
         return Method(name or INPUT, "input")
+    from restorers.hub import WEIGHT_SUFFIXES, is_local_path
+    from restorers.registry import names as restorer_names
+
+    if not name and place in restorer_names():
+        return Method(place, "restorer", place)
     path = Path(place)
     if path.is_dir() and not _is_checkpoint_folder(path):
         return _results(name or path.name, place, limits)
-    if path.is_file() and path.suffix.lower() not in _CHECKPOINT_SUFFIXES:
+    if path.is_file() and path.suffix.lower() not in WEIGHT_SUFFIXES:
         return _results(name or path.name.split(".")[0], place, limits)
     if path.exists():
         return Method(name or path.stem, "restorer", place)
     if place.startswith("hf://"):
         return _results(name or place.rstrip("/").rpartition("/")[2], place, limits)
-    from restorers.hub import is_local_path
-    from restorers.registry import names as restorer_names
-
     if place in restorer_names():
-        return Method(name or place, "restorer", place)
+        return Method(name, "restorer", place)
     if is_local_path(place):
         raise SetError(f"There is nothing at {place!r} for the method {name or place!r}; check the path.")
     if "/" in place:  # a Hub repository; whether it exists is known when it is loaded
         return Method(name or place, "restorer", place)
     raise UnknownNameError("method", place, [INPUT, *restorer_names()])
+
+
+def remarks(methods: Iterable[Method], most: int = 5) -> list[str]:
+    """What was left out of results, as sentences with the method's name, cut after ``most`` a method."""
+    listings = {method.name: method.listing for method in methods if method.listing is not None}
+    return [f"{name}: {remark}" for name, listing in listings.items() for remark in cut(listing.remarks, most)]
 
 
 def results_of(method: Method, pairs: Sequence[Pair]) -> Mapping[str, Source]:
@@ -126,7 +135,8 @@ def results_of(method: Method, pairs: Sequence[Pair]) -> Mapping[str, Source]:
 def _results(name: str, place: str, limits: Limits | None) -> Method:
     listing = list_any(place, limits)
     if not listing.inputs:
-        raise SetError(f"The results of {name!r} at {place!r} hold no pictures; check the path.")
+        reason = f" ({listing.remarks[0]})" if listing.remarks else ""
+        raise SetError(f"The results of {name!r} at {place!r} hold no pictures{reason}; check the path.")
     return Method(name, "results", listing=listing)
 
 

@@ -149,11 +149,13 @@ class PairingReport:
             lines.append(f"The same content under several names: {_some(group, most)}.")
         if len(self.duplicates) > most:
             lines.append(f"{len(self.duplicates) - most} more groups of files have the same content.")
-        for sentences in (self.sizes, self.left_out):
-            lines.extend(sentences[:most])
-            if len(sentences) > most:
-                lines.append(f"… and {len(sentences) - most} more like the last.")
-        return lines
+        return [*lines, *cut(self.sizes, most), *cut(self.left_out, most)]
+
+
+def cut(sentences: Sequence[str], most: int) -> list[str]:
+    """The first sentences, and how many more there are."""
+    rest = len(sentences) - most
+    return [*sentences[:most], *([f"… and {rest} more like the last."] if rest > 0 else [])]
 
 
 def pair_by_name(

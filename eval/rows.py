@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 WHOLE_PICTURE = ""
 """The ``metric`` of an error that is not one metric's: the picture could not be read, restored or paired."""
 
+BAD_REFERENCE = "The reference cannot be used: "
+"""How the error begins where the set has a reference that cannot be read; no method is to blame."""
+
 
 @dataclass(frozen=True)
 class ScoreRow:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from errors import UsageError
+from errors import SetError, UsageError
 from eval.distributed import run_here, run_pool
 from eval.methods import Method, results_of
 from eval.metrics.niqe_model import NiqeModel, resolve_model
@@ -21,6 +21,7 @@ from eval.metrics.registry import spec
 from eval.protocol import Protocol
 from eval.rows import WHOLE_PICTURE, ScoreRow, to_frame
 from eval.sets import ImageSet
+from eval.sources import BrokenSource, Source
 from eval.store import Store
 from eval.units import Job, Outcome, Unit, check_model, kept_store, variant_of
 
@@ -158,6 +159,7 @@ def run(
         Progress, at least once a second while rows come, and once at the end.
 
     Raises:
+        SetError: There are uploaded results only, and not one of their files belongs to any picture.
         ModelError: A restorer cannot be loaded. Rows of methods before it are kept.
         StoreError: The store cannot be written.
     """
@@ -167,11 +169,12 @@ def run(
     for method in plan.methods:
         if method.kind == "restorer":
             check_model(method.model, job.device)
+    results = _results(plan)
     pace = _Pace(plan.total)
     yield pace.progress(())
     for methods in _passes(plan.methods):
         pace.next_pass()
-        units = _until(stop, _units(plan.images, methods))
+        units = _until(stop, _units(plan.images, methods, results))
         for outcomes in _engine(engine, workers, len(plan.images.pairs))(units, job):
             pace.add(outcomes, len(methods))
             if pace.due():
@@ -200,11 +203,28 @@ def _passes(methods: Sequence[Method]) -> list[tuple[Method, ...]]:
     return passes + [(method,) for method in methods if method.kind == "restorer"]
 
 
-def _units(images: ImageSet, methods: Sequence[Method]) -> Iterator[Unit]:
-    results = [results_of(method, images.pairs) for method in methods]
+def _results(plan: Plan) -> dict[str, Mapping[str, Source]]:
+    """Per method, the file of each picture; where not one file belongs to any, each picture gets the reason.
+
+    Raises:
+        SetError: That is so for every method: there is nothing to score.
+    """
+    pairs, found, errors = plan.images.pairs, {}, []
+    for method in plan.methods:
+        try:
+            found[method.name] = results_of(method, pairs)
+        except SetError as error:
+            errors.append(error)
+            found[method.name] = dict.fromkeys((p.key for p in pairs), BrokenSource(method.name, 0, str(error)))
+    if errors and len(errors) == len(plan.methods):
+        raise errors[0]
+    return found
+
+
+def _units(images: ImageSet, methods: Sequence[Method], results: Mapping[str, Mapping[str, Source]]) -> Iterator[Unit]:
     bare = tuple(replace(method, listing=None) for method in methods)  # a listing is the whole set, a unit is not
     for pair in images.pairs:
-        yield Unit(pair, bare, tuple(found.get(pair.key) for found in results))
+        yield Unit(pair, bare, tuple(results[method.name].get(pair.key) for method in methods))
 
 
 def _engine(engine: str, workers: int, pictures: int) -> Callable[[Iterable[Unit], Job], Iterator[list[Outcome]]]:

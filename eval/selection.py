@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from errors import ProtocolError, UsageError
-from eval.rows import WHOLE_PICTURE, typed
+from eval.rows import BAD_REFERENCE, WHOLE_PICTURE, typed
 
 if TYPE_CHECKING:
     import pandas
@@ -22,7 +22,7 @@ _TEXT = ("dataset", "variant", "protocol", "protocol_hash", "input_sha256", "ref
 _TRACE = ("weights_sha256", "device", "code_version")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Failure:
     """A score that does not exist, and why. `metric` is "" when the picture as a whole failed."""
 
@@ -40,6 +40,7 @@ class Selection:
         values: Per metric, a table (image x method) of raw values, images sorted by name; NaN where there is none.
             A metric that failed everywhere has an empty table.
         failures: Every score that could not be computed, sorted.
+        unreferenced: Images that no method has a reference for.
         datasets: Names of the sets, sorted; "" is a set without a name.
         protocol: Name of the one protocol.
         protocol_hash: Its hash.
@@ -52,6 +53,7 @@ class Selection:
 
     values: dict[str, pandas.DataFrame]
     failures: tuple[Failure, ...]
+    unreferenced: frozenset[str]
     datasets: tuple[str, ...]
     protocol: str
     protocol_hash: str
@@ -60,6 +62,10 @@ class Selection:
     seconds_per_mpix: dict[str, float]
     peak_mib: dict[str, float]
     notes: tuple[str, ...]
+
+    def lacks_reference(self, failure: Failure) -> bool:
+        """Whether a score that compares is missing for want of a reference, and by no fault of the method."""
+        return failure.image in self.unreferenced or failure.error.startswith(BAD_REFERENCE)
 
 
 def select(
@@ -101,6 +107,7 @@ def select(
     return Selection(
         values=_tables(scored, set(rows["metric"]) - {WHOLE_PICTURE}, ordered),
         failures=failures,
+        unreferenced=_unreferenced(rows),
         datasets=tuple(sorted(rows["dataset"].unique())),
         protocol=rows["protocol"].iloc[0],
         protocol_hash=rows["protocol_hash"].iloc[0],
@@ -221,6 +228,12 @@ def _failures(failed: pandas.DataFrame, scored: pandas.DataFrame) -> tuple[Failu
             if (image, method, name) not in made_up:
                 found.add((image, method, name, error))
     return tuple(Failure(*entry) for entry in sorted(found))
+
+
+def _unreferenced(rows: pandas.DataFrame) -> frozenset[str]:
+    """Images without a reference; rows that do not know their input either say nothing about it."""
+    known = rows[rows["input_sha256"] != ""].groupby("image")["reference_sha256"].max()
+    return frozenset(known[known == ""].index)
 
 
 def _tables(scored: pandas.DataFrame, metrics: set[str], ordered: tuple[str, ...]) -> dict[str, pandas.DataFrame]:

@@ -18,6 +18,7 @@ from scipy.stats import rankdata, wilcoxon
 SEED = 0
 LEVEL = 0.95
 ALPHA = 0.05
+MINIMUM_FOR_INTERVAL = 5  # "95%" intervals of two, three, four images hold the mean in about 48%, 74%, 86% of sets
 MINIMUM_IMAGES = 6  # with five pairs the smallest two-sided Wilcoxon p-value is 2 / 2**5 = 0.0625 > 0.05
 _TIE = 9  # values that agree to this many decimals are the same number: float noise must not decide a rank
 
@@ -65,15 +66,15 @@ def bootstrap_intervals(
         expand: Widen for small n, see above.
 
     Returns:
-        (k, 2) lower and upper ends; NaN where n < 2.
+        (k, 2) lower and upper ends; NaN where n < `MINIMUM_FOR_INTERVAL`.
 
     Example:
-        >>> bootstrap_intervals(np.array([[1.0], [2.0], [3.0], [4.0]])).round(2).tolist()
-        [[1.0, 4.0]]
+        >>> bootstrap_intervals(np.array([[1.0], [2.0], [3.0], [4.0], [5.0]])).round(2).tolist()
+        [[1.2, 4.8]]
     """
     values = np.asarray(values, dtype=np.float64)
     n, k = values.shape
-    if n < 2 or k == 0:
+    if n < MINIMUM_FOR_INTERVAL or k == 0:
         return np.full((k, 2), np.nan)
     resamples = resamples or resamples_for(n)
     centre = np.array([mean(column) for column in values.T])

@@ -19,7 +19,7 @@ from eval.metrics.niqe_model import NiqeModel
 from eval.metrics.registry import is_core, spec
 from eval.pairing import Pair
 from eval.protocol import Protocol
-from eval.rows import WHOLE_PICTURE, ScoreRow
+from eval.rows import BAD_REFERENCE, WHOLE_PICTURE, ScoreRow
 from eval.scoring import score
 from eval.sources import Source
 from eval.store import Store
@@ -258,7 +258,7 @@ def _measure(files: _Files, output: Output, metrics: Sequence[str], blank: Score
         try:
             reference = files.picture(pair.reference)
         except ImageError as error:
-            problem = f"The reference cannot be used: {error}"
+            problem = f"{BAD_REFERENCE}{error}"
     rows = []
     if reference is None:
         reason = problem or f"{pair.input.name} has no reference."

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval import export
-from eval.exports.printed import FAILED, failed_images, lines, sentences, show_cost, title
+from eval.exports.printed import FAILED, cost_columns, failed_images, failure_line, lines, sentences, show_cost, title
+from eval.exports.reasons import reasons
 from eval.leaderboard import COSTS, Leaderboard
 from eval.plots import distribution_svg, pareto_svg
-from eval.rows import WHOLE_PICTURE
 from ui import html
 from ui.advice import in_browser
 
@@ -37,11 +37,12 @@ def table(board: Leaderboard) -> str:
     ]
     heads.append('<th scope="col" title="1 = best on every image">Average rank</th>')
     heads += [f'<th scope="col">{FAILED}</th>'] if board.failures else []
-    heads += [f'<th scope="col">{escape(COSTS[name])}</th>' for name in board.costs]
+    heads += [f'<th scope="col">{escape(COSTS[name])}</th>' for name in cost_columns(board)]
     records = board.table.to_dict("records")
     body = "".join(_row(board, record, line) for record, line in zip(records, lines(board), strict=True))
     small = "<br>".join(escape(sentence) for sentence in sentences(board))
     return (
+        '<p class="note sideways">Scroll the table sideways for more columns →</p>'
         f'<div class="table-scroll"><table class="board"><thead><tr>{"".join(heads)}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
         f'<p class="note under">{small}<br>Bold is best, underlined is second. Click a heading to sort.</p>'
@@ -49,14 +50,11 @@ def table(board: Leaderboard) -> str:
 
 
 def failures(board: Leaderboard) -> str:
-    """How many images lack a score, every such score, and why; empty if there is none."""
+    """How many images lack a score, and one line a reason; empty if there is none."""
     if not board.failures:
         return ""
-    items = "".join(
-        f"<li><b>{escape(f.image)}</b>, {escape(f.method)}"
-        f"{'' if f.metric == WHOLE_PICTURE else f', {escape(f.metric)}'}: {escape(in_browser(f.error))}</li>"
-        for f in board.failures
-    )
+    said = reasons(board.failures, lambda metric: failure_line(board, metric))
+    items = "".join(f"<li>{escape(in_browser(sentence))}</li>" for sentence in said)
     what = f"{failed_images(board)} failed"
     return f'<div class="alert" role="status"><details open><summary>{what}</summary><ul>{items}</ul></details></div>'
 
@@ -94,7 +92,7 @@ def _row(board: Leaderboard, record: dict[str, Any], line: Any) -> str:
     if board.failures:
         kind = "why" if line.failures else "dim"
         cells.append(f'<td class="{kind}" data-value="{line.failures}">{line.failures or "–"}</td>')
-    for name in board.costs:
+    for name in cost_columns(board):
         value = record[name]
         raw = "" if isinstance(value, str) else f' data-value="{_raw(value)}"'
         cells.append(f'<td class="dim"{raw}>{escape(show_cost(name, value))}</td>')

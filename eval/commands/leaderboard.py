@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from eval import console, efficiency, protocol
     from eval.export import to_report, write_all
     from eval.leaderboard import build
-    from eval.methods import parse_methods
+    from eval.methods import parse_methods, remarks
     from eval.runner import make_plan
     from eval.runner import run as run_plan
     from eval.sets import open_set
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     images = open_set(
         console.location(args.input), console.location(args.reference), pairing=args.pairing, inspect=True
     )
-    console.tell(*images.report.lines())
+    console.tell(*images.report.lines(), *remarks(methods))
     plan = make_plan(
         images,
         methods,

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Score a set of pictures, with references or without, and write one row per picture and metric.
 A picture that cannot be scored becomes a row that says why; the rest is scored. While it works, rows are kept in
-OUTPUT.journal: after a crash, the same command with --resume goes on where it stopped and writes the same bytes."""
+OUTPUT.journal: after a crash, the same command with --resume goes on where it stopped and writes the same bytes.
+Without --resume it refuses to start over a journal that holds rows."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -156,13 +157,23 @@ def summary_text(record: dict[str, Any]) -> str:
 
 
 def _open_journal(journal: Path, output: Path, resume: bool) -> Store:
+    """The journal, empty or with what is known.
+
+    Raises:
+        UsageError: It holds rows of a run that was stopped, and nothing says what shall become of them.
+    """
+    from errors import UsageError
     from eval.rowfiles import read_rows
     from eval.store import Store
 
-    if not resume:
-        _remove(journal)
     known = resume and not journal.exists() and output.exists()
     store = Store(journal)
+    if not resume and (held := len(store)):
+        store.close()
+        raise UsageError(
+            f"{journal} holds {held:,} row{'s' if held > 1 else ''} of a run that was stopped; add --resume to go on "
+            "with them, or remove that file to start anew."
+        )
     if known:
         store.import_rows(read_rows(output))
     return store

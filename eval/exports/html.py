@@ -20,7 +20,7 @@ from eval.exports.printed import (
     Line,
     cost_columns,
     failed_images,
-    failure_line,
+    has_intervals,
     headline,
     images,
     lines,
@@ -30,13 +30,14 @@ from eval.exports.printed import (
     shortened,
     title,
 )
+from eval.exports.reasons import HEADS, table
 from eval.leaderboard import COSTS
 from eval.plots import distribution_svg, pareto_svg, style
 
 if TYPE_CHECKING:
     from eval.leaderboard import Leaderboard
 
-_MOST_FAILURES = 500
+_MOST_REASONS = 500
 
 
 def to_html(board: Leaderboard, *, heading: str | None = None) -> str:
@@ -97,11 +98,12 @@ def _ranking(board: Leaderboard) -> str:
     scales = {m: _scale(board, m) for m in board.metrics}
     rows = zip(lines(board), board.table.to_dict("records"), strict=True)
     body = "\n".join(_row(board, line, raw, scales) for line, raw in rows)
-    legend = [
-        "<span><b>bold</b> best, <u>underlined</u> second, at the shown precision</span>",
-        f'<span><span class="strip" style="--a:.2;--b:.8;--m:.5"><i></i><b></b></span>'
-        f"{board.level:.0%} interval of the mean</span>",
-    ]
+    legend = ["<span><b>bold</b> best, <u>underlined</u> second, at the shown precision</span>"]
+    if has_intervals(board):
+        legend.append(
+            f'<span><span class="strip" style="--a:.2;--b:.8;--m:.5"><i></i><b></b></span>'
+            f"{board.level:.0%} interval of the mean</span>"
+        )
     if any(board.groups.values()):
         legend.append('<span><span class="group">ab</span> methods that share a letter cannot be told apart</span>')
     notes = "".join(f"<p>{_text(note)}</p>" for note in board.notes)
@@ -213,20 +215,17 @@ def _duel(board: Leaderboard, metric: str) -> str:
 
 
 def _failures(board: Leaderboard) -> str:
-    if not board.failures:
+    found = table(board)
+    if not found:
         return ""
-    shown = board.failures[:_MOST_FAILURES]
-    rows = "".join(
-        f"<tr><td>{_text(f.image)}</td><td>{_text(f.method)}</td><td>{_text(failure_line(board, f.metric))}</td>"
-        f"<td>{_text(f.error)}</td></tr>"
-        for f in shown
-    )
-    rest = len(board.failures) - len(shown)
-    more = f"<p class=sub>{rest} more are in report.json.</p>" if rest else ""
+    heads = "".join(f"<th>{head}</th>" for head in HEADS)
+    rows = "".join(f"<tr>{''.join(f'<td>{_text(text)}</td>' for text in row)}</tr>" for row in found[:_MOST_REASONS])
+    rest = len(found) - _MOST_REASONS
+    more = f"<p class=sub>{rest} more reasons are in report.json.</p>" if rest > 0 else ""
+    failed = f" <span class=warn>({failed_images(board)})</span>" if board.failures else ""
     return (
-        f"<section><h2>What could not be scored <span class=warn>({failed_images(board)})</span></h2>"
-        "<div class=scroll><table class=list><thead><tr><th>Image</th><th>Method</th><th>Score</th>"
-        f"<th>Why there is none</th></tr></thead><tbody>{rows}</tbody></table></div>{more}</section>"
+        f"<section><h2>What could not be scored{failed}</h2><div class=scroll><table class=list>"
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{more}</section>"
     )
 
 

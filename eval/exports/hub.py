@@ -128,7 +128,7 @@ def _arguments(board: Leaderboard, method: str, metric: str) -> dict[str, str | 
     found: dict[str, str | int | float] = {
         "protocol": board.protocol_name,
         "protocol_hash": board.protocol_hash,
-        "images": int(board.raw(method, f"{metric}_n")) - int(board.raw(method, f"{metric}_infinite")),
+        "images": int(board.raw(method, f"{metric}_n")),
     }
     if board.raw(method, f"{metric}_infinite"):
         found["infinite"] = int(board.raw(method, f"{metric}_infinite"))

@@ -6,7 +6,8 @@ import html
 import re
 from typing import TYPE_CHECKING
 
-from eval.exports.printed import FAILED, Cell, cost_columns, failure_line, headline, lines, plain, sentences, title
+from eval.exports.printed import FAILED, Cell, cost_columns, headline, lines, plain, sentences, title
+from eval.exports.reasons import HEADS, table
 from eval.leaderboard import COSTS
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def to_markdown(board: Leaderboard, *, intervals: bool = True, heading: str | None = None) -> str:
-    """The title, the table, the sentences that belong to it, and the failures.
+    """The title, the table, the sentences that belong to it, and the reasons why scores are missing.
 
     Letters stand behind the number as superscripts; `intervals` adds the confidence interval behind each mean. The
     title names set and protocol unless `heading` is another.
@@ -35,11 +36,9 @@ def to_markdown(board: Leaderboard, *, intervals: bool = True, heading: str | No
     parts = [f"**{escape(heading or headline(board))}**", ""]
     parts += [_table(["#", *map(escape, heads[1:])], body, "rl" + "r" * (len(heads) - 2)), ""]
     parts += [f"- {escape(sentence)}" for sentence in sentences(board)]
-    if board.failures:
-        rows = [
-            [escape(t) for t in (f.image, f.method, failure_line(board, f.metric), f.error)] for f in board.failures
-        ]
-        parts += ["", _table(["Image", "Method", "Score", "Why there is none"], rows, "llll")]
+    missing = [[escape(text) for text in row] for row in table(board)]
+    if missing:
+        parts += ["", _table(list(HEADS), missing, "llll")]
     return "\n".join(parts) + "\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,7 @@ def sentences(board: Leaderboard) -> list[str]:
     if variants:
         found.append(f"Implementations: {', '.join(variants)}.")
     found.append(f"Scores are means over images ({images(board)}).")
-    if board.table[[f"{m}_low" for m in board.metrics]].notna().any(axis=None):
+    if has_intervals(board):
         fewest = stats.resamples_for(max(int(board.table[f"{m}_n"].max()) or 1 for m in board.metrics))
         found.append(
             f"Intervals: {board.level:.0%} BCa bootstrap over images, expanded for small sets, "
@@ -128,10 +129,17 @@ def sentences(board: Leaderboard) -> list[str]:
     if len(_devices(board)) == 1:
         found.append(f"Costs were measured on: {_devices(board)[0]}.")
     found.extend(board.notes)
+    if board.unreferenced:
+        found.append(unreferenced_line(board))
     if board.failures:
         counts = sorted((line.method, line.failures) for line in lines(board) if line.failures)
         found.append(f"{FAILED}: {', '.join(f'{method} {count}' for method, count in counts)}.")
     return found
+
+
+def has_intervals(board: Leaderboard) -> bool:
+    """Whether any mean has an interval."""
+    return bool(board.table[[f"{metric}_low" for metric in board.metrics]].notna().any(axis=None))
 
 
 def images(board: Leaderboard) -> str:
@@ -148,11 +156,32 @@ def failed_images(board: Leaderboard) -> str:
     return f"{count} image{'s' if count != 1 else ''}"
 
 
+def unreferenced_line(board: Leaderboard) -> str:
+    """Which images lack a reference, and with it which scores: a fact of the set that no method can help."""
+    names = list(dict.fromkeys(failure.image for failure in board.unreferenced))
+    lost = {failure.metric for failure in board.unreferenced}
+    titles = listed([board.specs[metric].title for metric in board.metrics if metric in lost])
+    who = "1 image has" if len(names) == 1 else f"{len(names)} images have"
+    return f"{who} no usable reference, so no {titles}: {listed(names, 5)}."
+
+
 def failure_line(board: Leaderboard, metric: str) -> str:
     """What failed, in the words of the table."""
     if metric == WHOLE_PICTURE:
         return "whole picture"
     return board.specs[metric].title if metric in board.specs else metric
+
+
+def listed(names: Sequence[str], most: int | None = None) -> str:
+    """Names as words, those beyond `most` counted.
+
+    Example:
+        >>> listed(["a", "b", "c"]), listed(["a", "b", "c"], 1)
+        ('a, b and c', 'a and 2 more')
+    """
+    rest = len(names) - most if most is not None else 0
+    words = [*names[:most], f"{rest} more"] if rest > 0 else list(names)
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def plain(text: str) -> str:

@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from eval.exports.printed import plain
+from eval.exports.printed import failure_line, listed, plain
 from eval.rows import WHOLE_PICTURE
 from eval.selection import Failure
 from images import SUFFIXES
 
+if TYPE_CHECKING:
+    from eval.leaderboard import Leaderboard
+
+HEADS = ("Images", "Methods", "Scores", "Why there are none")
+"""Headings of `table`."""
+
+_MOST_NAMES = 10
 _ENDING = rf"(?:{'|'.join(map(re.escape, SUFFIXES))})\b"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why some images have no score: the names it struck, and the error of the first image in full."""
+
+    images: tuple[str, ...]
+    methods: tuple[str, ...]
+    metrics: tuple[str, ...]
+    error: str
+
+
+def grouped(failures: Iterable[Failure]) -> list[Reason]:
+    """Reasons, the one with the most images first; those that differ only in file names and numbers are one."""
+    groups: dict[str, list[Failure]] = {}
+    for failure in failures:
+        groups.setdefault(_pattern(failure), []).append(failure)
+    found = [
+        Reason(
+            images=tuple(dict.fromkeys(failure.image for failure in group)),
+            methods=tuple(sorted({failure.method for failure in group})),
+            metrics=tuple(dict.fromkeys(failure.metric for failure in group)),
+            error=plain(group[0].error),
+        )
+        for group in groups.values()
+    ]
+    return sorted(found, key=lambda reason: -len(reason.images))
 
 
 def reasons(failures: Iterable[Failure], title: Callable[[str], str], most: int = 10) -> list[str]:
@@ -28,15 +64,24 @@ def reasons(failures: Iterable[Failure], title: Callable[[str], str], most: int 
         >>> reasons(lost, str.upper)
         ['2 images have no PSNR with input, for example: 0003.png has no reference.']
     """
-    groups: dict[str, list[Failure]] = {}
-    for failure in failures:
-        groups.setdefault(_pattern(failure), []).append(failure)
-    ordered = sorted(groups.values(), key=lambda group: -_count(group))
-    found = [_sentence(group, title) for group in ordered[:most]]
+    ordered = grouped(failures)
+    found = [_sentence(reason, title) for reason in ordered[:most]]
     rest = len(ordered) - most
     if rest > 0:
         found.append(f"Reasons beyond these: {rest}; the rows have them all.")
     return found
+
+
+def table(board: Leaderboard) -> list[tuple[str, str, str, str]]:
+    """The missing scores of a leaderboard under `HEADS`, a row a reason; what the set lacks comes last."""
+    rows = []
+    for blamed, failures in (("", board.failures), ("every method", board.unreferenced)):
+        for reason in grouped(failures):
+            images, methods = listed(reason.images, _MOST_NAMES), blamed or listed(reason.methods, _MOST_NAMES)
+            scores = listed([failure_line(board, metric) for metric in reason.metrics])
+            example = "for example: " if len(reason.images) > 1 else ""
+            rows.append((images, methods, scores, example + reason.error))
+    return rows
 
 
 def _pattern(failure: Failure) -> str:
@@ -48,17 +93,8 @@ def _pattern(failure: Failure) -> str:
     return re.sub(r"\d+", "0", text)
 
 
-def _count(group: Sequence[Failure]) -> int:
-    return len({failure.image for failure in group})
-
-
-def _sentence(group: Sequence[Failure], title: Callable[[str], str]) -> str:
-    count, metrics = _count(group), list(dict.fromkeys(failure.metric for failure in group))
+def _sentence(reason: Reason, title: Callable[[str], str]) -> str:
+    count = len(reason.images)
     who, example = ("1 image has", "") if count == 1 else (f"{count} images have", ", for example")
-    what = "score" if WHOLE_PICTURE in metrics else _listed([title(metric) for metric in metrics])
-    methods = _listed(sorted({failure.method for failure in group}))
-    return f"{who} no {what} with {methods}{example}: {plain(group[0].error)}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    what = "score" if WHOLE_PICTURE in reason.metrics else listed([title(metric) for metric in reason.metrics])
+    return f"{who} no {what} with {listed(reason.methods)}{example}: {reason.error}"

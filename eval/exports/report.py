@@ -44,6 +44,7 @@ def to_report(board: Leaderboard) -> str:
         ],
         "pairs": [asdict(test) for test in board.tests],
         "failures": [asdict(failure) for failure in board.failures],
+        "unreferenced": [asdict(failure) for failure in board.unreferenced],
         "notes": list(board.notes),
         "statistics": {
             "interval": {

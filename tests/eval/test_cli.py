@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from eval.__main__ import build_parser, main
+from eval.rowfiles import read_rows
+from eval.store import Store
 from images import write_picture
 from tests.eval.giant import giant_png
 from tests.eval.pictures import files, picture, write_folders, write_zip
@@ -229,6 +231,29 @@ def test_a_killed_command_resumes_to_the_same_bytes(tmp_path):
     assert not list(tmp_path.glob("*journal*"))
 
 
+def test_the_rows_of_a_stopped_run_are_not_thrown_away(folders, tmp_path, capsys):
+    journal = tmp_path / "rows.csv.journal"
+    assert score(folders, tmp_path / "part.csv", metrics="psnr") == 0
+    with Store(journal) as store:
+        store.import_rows(read_rows(tmp_path / "part.csv"))
+    assert score(folders, tmp_path / "rows.csv", metrics="psnr") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"{journal} holds 4 rows" in said and "add --resume" in said and not (tmp_path / "rows.csv").exists()
+    assert score(folders, tmp_path / "rows.csv", "--resume", "--json", metrics="psnr") == 0
+    assert json.loads(capsys.readouterr().out)["found"] == 4 and not journal.exists()
+
+
+def test_the_board_names_what_was_left_out_of_a_method_and_what_has_no_reference(folders, tmp_path, capsys):
+    hazy, clear = folders
+    (clear / "0004.png").unlink()
+    packed = write_zip(tmp_path / "mine.zip", files(4)[1] | {"/etc/0005.png": b"x"})
+    words = ["leaderboard", "--input", str(hazy), "--reference", str(clear), "--metrics", "psnr,ssim"]
+    assert main([*words, "--methods", f"input,MINE={packed}", "--output", str(tmp_path / "board")]) == 0
+    out, err = capsys.readouterr()
+    assert "MINE: '/etc/0005.png' was left out: its path points outside the archive." in err
+    assert "1 image has no usable reference, so no PSNR and SSIM: 0004." in out and "Failed images" not in out
+
+
 def test_leaderboard_ranks_and_writes_everything(folders, tmp_path, capsys):
     hazy, clear = folders
     results = {path.name: path.read_bytes() for path in clear.iterdir()}
@@ -263,8 +288,6 @@ def test_leaderboard_of_a_restorer_and_its_failures(tmp_path, capsys):
     out, _ = capsys.readouterr()
     assert "failed images" in out and "Failed images: DCP 1, input 1." in out
     assert out.splitlines()[-1].startswith("1 image has no score with DCP and input: 0003.png is not a picture")
-    from eval.rowfiles import read_rows
-
     rows = list(read_rows(tmp_path / "board" / "rows.parquet"))
     assert [row.image for row in rows if row.error] == ["0003", "0003"]
     assert {row.device for row in rows if row.method == "DCP" and row.value} == {"cpu"}

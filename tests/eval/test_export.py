@@ -358,6 +358,20 @@ def test_failures_are_images_everywhere():
     assert "(1 image)" in to_html(board)
 
 
+def test_missing_scores_are_grouped_by_reason():
+    """As on the command line: what differs in names, methods and metrics only is one line."""
+    scores = {name: [20.0, "01.png is 9x9.", "02.png is 8x8."] for name in ("a", "b")}
+    board = build(pandas.concat([frame(scores), frame(scores, "ssim"), frame({"c": [1.0, 2.0, "It is flat."]})]))
+    text, page = to_markdown(board), to_html(board)
+    listing = [re.split(r" *\| *", line)[1:-1] for line in text.rpartition("\n\n")[2].splitlines()]
+    assert listing[0] == ["Images", "Methods", "Scores", "Why there are none"] and len(listing) == 4
+    assert listing[2] == ["01 and 02", "a and b", "PSNR and SSIM", "for example: 01.png is 9x9."]
+    assert listing[3] == ["02", "c", "PSNR", "It is flat."]
+    body = page.partition("What could not be scored")[2].partition("</section>")[0]
+    assert body.count("<tr>") == 3 and "<td>PSNR and SSIM</td><td>for example: 01.png is 9x9.</td>" in body
+    assert len(json.loads(to_report(board))["failures"]) == 9  # every one of them
+
+
 def test_write_all_refuses_unknown_formats_before_it_writes(tmp_path):
     rows = frame({"a": [1.0]})
     with pytest.raises(UnknownNameError, match="html"):

@@ -1,5 +1,6 @@
 import doctest
 import importlib
+import json
 import math
 
 import numpy as np
@@ -94,8 +95,24 @@ def test_few_images_claim_nothing():
 
 def test_too_few_images_for_so_many_methods_is_said():
     found = build(frame({name: np.arange(6) + 3.0 * i for i, name in enumerate("abcd")}))
-    assert set(found.groups.values()) == {"a"}
+    assert set(found.groups.values()) == {""}
     assert "6 images are too few to tell any two of 4 methods apart" in " ".join(found.notes)
+    assert "share a letter" not in to_markdown(found) + to_html(found) + to_latex(found)
+    assert set(build(frame({name: np.arange(6) + 3.0 * i for i, name in enumerate("ab")})).groups.values()) == {
+        "a",
+        "b",
+    }
+
+
+def test_fewer_than_five_images_get_no_interval_and_it_is_said():
+    rows = frame({"a": [20.0, 22, 27, 21, 25], "b": [30.0, 31, 33, 32, None]})
+    assert build(rows).table["psnr_low"].isna().all()
+    assert build(rows).notes[1] == "PSNR: fewer than 5 images cannot support an interval, so none is shown."
+    own = build(rows, images="all")
+    assert math.isfinite(own.raw("a", "psnr_low")) and math.isnan(own.raw("b", "psnr_low"))
+    assert "so none of b is shown" in own.notes[1]
+    assert "interval of the mean" in to_html(own) and "interval of the mean" not in to_html(build(rows))
+    assert not any("interval" in note for note in build(frame({"a": [20.0] * 5, "b": [math.inf] * 5})).notes[1:])
 
 
 def test_methods_are_ranked_on_common_images_and_it_is_said():
@@ -126,12 +143,22 @@ def test_a_method_that_always_fails_stays_on_the_board_and_harms_nobody():
 def test_infinite_psnr_is_left_out_of_the_mean_and_ranked_best():
     rows = frame({"a": [math.inf, 20, 20, 20, 20, 20, 20], "b": [50, 30, 30, 30, 30, 30, 30]})
     found = build(rows)
-    assert found.raw("a", "psnr") == 20 and found.raw("a", "psnr_infinite") == 1 and found.raw("a", "psnr_n") == 7
+    assert found.raw("a", "psnr") == 20 and found.raw("a", "psnr_infinite") == 1 and found.raw("a", "psnr_n") == 6
+    assert found.raw("a", "images") == 7 and "(6 to 7 images)" in to_markdown(found)
     assert found.raw("a", "psnr_average_rank") == pytest.approx((1 + 6 * 2) / 7)
     assert found.win_tie_loss("psnr")["a", "b"] == (1, 0, 6)
     assert found.tests[0].difference == pytest.approx(10)  # where both are finite
     assert "infinite for a on 1 image" in found.notes[0] and "no best is marked" in found.notes[0]
     assert found.marks == {} and math.isnan(found.raw("a", "psnr_rank"))
+
+
+def test_the_median_is_over_the_images_of_the_mean():
+    found = build(frame({"a": [math.inf, math.inf, 20, 21, 25], "b": [30.0] * 5}))
+    numbers = [found.raw("a", f"psnr{detail}") for detail in ("", "_median", "_n", "_infinite")]
+    assert numbers == [22, 21, 3, 2]
+    copy = build(frame({"copy": [math.inf] * 5, "b": [30.0] * 5}))
+    numbers = [copy.raw("copy", f"psnr{detail}") for detail in ("", "_median", "_n", "_infinite")]
+    assert numbers == [math.inf, math.inf, 5, 5]
 
 
 def test_letters_follow_the_ranks_where_means_leave_infinite_scores_out():
@@ -151,6 +178,34 @@ def test_all_identical_is_infinite_and_best():
 def test_failures_are_counted_by_image(board):
     assert board.raw("dark-channel", "failures") == 2 and len(board.failures) == 2
     assert {f.image for f in board.failures} == {"0003", "0007"}
+
+
+def test_a_missing_reference_is_no_method_s_failure():
+    bare, damaged = {"reference_sha256": ""}, "The reference cannot be used: 03.png is empty (0 bytes)."
+    rows = [row(f"{i:02d}", m, metric, 20.0 + i) for i in range(2) for m in "ab" for metric in ("psnr", "ssim", "niqe")]
+    rows += [row("02", m, metric, "02.png has no reference.", **bare) for m in "ab" for metric in ("psnr", "ssim")]
+    rows += [row("03", m, metric, damaged) for m in "ab" for metric in ("psnr", "ssim")]
+    rows += [row("02", "a", "niqe", "02.png is too small.", **bare), row("02", "b", "niqe", 3.0, **bare)]
+    rows += [row("04", "b", "", "The method 'b' has no result for 04.png; add it.", **bare)]
+    found = build(to_frame(rows))
+    assert {f.image for f in found.unreferenced} == {"02", "03"} and len(found.unreferenced) == 8
+    assert [(f.image, f.method, f.metric) for f in found.failures] == [("02", "a", "niqe"), ("04", "b", "")]
+    assert found.raw("a", "failures") == found.raw("b", "failures") == 1
+    for text in (to_markdown(found), to_html(found), to_latex(found)):
+        assert "2 images have no usable reference, so no PSNR and SSIM: 02 and 03." in text
+        assert "Failed images: a 1, b 1." in text
+    assert len(json.loads(to_report(found))["unreferenced"]) == 8
+    with pytest.raises(MetricError, match="has no reference"):
+        build(to_frame([row("02", "a", "psnr", "02.png has no reference.", **bare)]))
+
+
+def test_what_one_run_lacked_or_foreign_rows_do_not_tell_is_a_failure():
+    """Another method was scored with that reference; and rows without any hash say nothing about references."""
+    rows = [row("00", "a", "psnr", 20.0), row("00", "b", "psnr", "00.png has no reference.", reference_sha256="")]
+    assert len(build(to_frame(rows)).failures) == 1
+    unknown = {"reference_sha256": "", "input_sha256": ""}
+    rows = [row("00", "a", "psnr", 20.0, **unknown), row("01", "a", "psnr", "Out of memory.", **unknown)]
+    assert len(build(to_frame(rows)).failures) == 1
 
 
 def test_table_order_and_ranks(board):

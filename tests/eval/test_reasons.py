@@ -1,6 +1,6 @@
 """One sentence a reason: what differs only in names and numbers is one."""
 
-from eval.exports.reasons import reasons
+from eval.exports.reasons import grouped, reasons
 from eval.selection import Failure
 
 
@@ -29,7 +29,7 @@ def test_long_lists_are_counted():
         "1 image has no PSNR with x: No psnr here.",
         "Reasons beyond these: 2; the rows have them all.",
     ]
-    assert reasons([], str.upper) == []
+    assert reasons([], str.upper) == [] == grouped([])
 
 
 def test_images_kept_apart_by_their_hash_and_short_names_group():

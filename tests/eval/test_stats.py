@@ -61,7 +61,14 @@ def test_intervals_move_and_scale_with_the_data():
 def test_intervals_of_constant_and_of_single_values():
     assert stats.bootstrap_intervals(np.full((5, 1), 0.1)).tolist() == [[0.1, 0.1]]
     assert np.isnan(stats.bootstrap_intervals(np.array([[1.0, 2.0]]))).all()
-    assert stats.bootstrap_intervals(np.empty((4, 0))).shape == (0, 2)
+    assert stats.bootstrap_intervals(np.empty((5, 0))).shape == (0, 2)
+
+
+def test_sets_too_small_for_an_interval_get_none():
+    least = stats.MINIMUM_FOR_INTERVAL
+    assert least == 5 and np.isfinite(stats.bootstrap_intervals(FIXED[:least, None])).all()
+    for images in range(least):
+        assert np.isnan(stats.bootstrap_intervals(FIXED[:images, None])).all()
 
 
 def test_intervals_are_the_same_in_chunks():
