@@ -1,6 +1,6 @@
 """What is noise worth to a low-light method, and what do denoisers give back?
 
-    python benchmarks/dark_noise.py --data ROOT [--niqe FILE] [--pictures 20]
+    python benchmarks/dark_noise.py [--data ../shared/data] [--niqe FILE] [--pictures 20]
 
 Held-out BSDS500 photographs that are well exposed, darkened in linear light with a sensor's noise of several strengths.
 PSNR, SSIM (protocol lowlight-rgb) against the photographs, and NIQE. Denoisers stand where they do best: the guided
@@ -102,10 +102,13 @@ def non_local_means(y: Tensor) -> Tensor:
 def main() -> int:
     """Measure all, and print and keep the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="folder of bsds400.tar")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of bsds400.tar")
     parser.add_argument("--niqe", type=Path, metavar="FILE", help="NIQE's official parameters")
     parser.add_argument("--pictures", type=int, default=20, metavar="N", help="how many photographs (default: 20)")
     arguments = parser.parse_args()
+    if not (arguments.data / "bsds400.tar").is_file():
+        print(f"skipped: there is no bsds400.tar in {arguments.data}; name its folder with --data")
+        return 0
     torch.set_num_threads(1)
     pristine = load_model(arguments.niqe) if arguments.niqe else embedded_model()
     found = [picture for _, picture in bsds(arguments.data, validation=True) if is_well_exposed(picture)]
