@@ -331,7 +331,7 @@ def _opened(data: bytes, name: str) -> Image.Image:
 
 
 def _refuse_deep_tiff(data: bytes, name: str) -> None:
-    """Say what is in a TIFF of floats or of more than 16 bits; of some of them Pillow knows not even that they are TIFF.
+    """Say what is in a TIFF of floats or of more than 16 bits; some of them Pillow does not know for TIFF.
 
     Raises:
         ImageError: It is such a file.

@@ -178,7 +178,7 @@ def test_icc_profile_is_converted():
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"", "empty"),
+        (b"", "empty .*; copy or upload it again"),
         (b"these are words, not pixels", "not a picture"),
         (encode_picture(RGB)[:300], "damaged or cut off"),
         (png_header(40_000, 40_000), "far too many pixels|over the limit"),
@@ -193,6 +193,31 @@ def test_bad_files_get_one_sentence(data, sentence):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("pixels", "kind"),
+    [
+        (RGB.astype(np.float32), "32-bit floats"),
+        (RGB[..., 0].astype(np.float32), "32-bit floats"),
+        (RGB.astype(np.float64), "64-bit floats"),
+        (RGB[..., 0].astype(np.int32), "32-bit integers"),
+    ],
+)
+def test_a_tiff_of_floats_is_refused_as_what_it_is(pixels, kind):
+    data = cv2.imencode(".tif", pixels)[1].tobytes()
+    for read in (read_picture, read_size):
+        with pytest.raises(ImageError, match=f"^f.tif is a TIFF with {kind}, .* export it with 8 or 16 bits"):
+            read(data, name="f.tif")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("pixels", [RGB, RGB.astype(np.float32)])
+def test_a_head_without_its_directory_warns_nobody(pixels):
+    """As when the size of a long TIFF is looked up: Pillow would warn on stderr that the file is corrupt."""
+    data = cv2.imencode(".tif", pixels)[1].tobytes()
+    with pytest.raises(ImageError, match="not a picture"):
+        read_size(data[:64])
+
+
 def test_a_missing_file_gets_one_sentence(tmp_path):
     with pytest.raises(ImageError, match="There is no picture"):
         read_picture(tmp_path / "nowhere.png")
@@ -205,7 +230,7 @@ def test_the_limit_is_exact():
     assert MAX_PIXELS >= 7680 * 4320
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_damaged_files_raise_nothing_but_image_errors():
     """4,000 seeded mutations of every format: whatever the decoders raise becomes an ImageError."""
     rng = random.Random(0)

@@ -89,6 +89,7 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
             gr.HTML(html.note(text.EVALUATE_KEEP.format(hours=engine.settings.keep_hours)))
             start = gr.Button("Score and rank", variant="primary", elem_id="evaluate-start")
     gr.Markdown("### 3 · Ranking")
+    about = gr.HTML(elem_id="job-about")
     progress = gr.HTML(elem_id="job-progress")
     with gr.Row():
         cancel = gr.Button("Stop", size="sm", visible=False, elem_id="job-cancel")
@@ -132,8 +133,8 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
         try:
             started = submit(engine, state, names, uploads or [], wanted, with_policy(how, sizes), name, keep)
         except HubError as error:
-            return gr.skip(), refused(error), gr.skip()
-        return started, html.note("Starting …"), gr.Timer(active=True)
+            return gr.skip(), refused(error), gr.skip(), gr.skip()
+        return started, html.note("Starting …"), gr.Timer(active=True), describe(engine, started)
 
     def follow(current: str) -> tuple:
         """One look at the job: progress, what may be pressed, whether to look again."""
@@ -155,8 +156,8 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
     def reattach(request: gr.Request) -> tuple:
         current = request.query_params.get("job", "")
         if not current:
-            return gr.skip(), gr.skip(), gr.skip()
-        return current, gr.Timer(active=True), gr.Tabs(selected="evaluate")
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        return current, gr.Timer(active=True), gr.Tabs(selected="evaluate"), describe(engine, current)
 
     watched = [progress, timer, cancel, resume]
     for component in (inputs, references):
@@ -184,7 +185,7 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
     start.click(
         begin,
         [draft, methods, own, chosen, protocol, sizes, title, share],
-        [job, progress, timer],
+        [job, progress, timer, about],
         api_visibility="private",
         trigger_mode="once",
     ).then(None, job, job, js=SET_JOB_IN_ADDRESS, api_visibility="private").then(
@@ -196,7 +197,7 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
     resume.click(engine.jobs.resume, job, None, api_visibility="private").then(
         lambda: gr.Timer(active=True), None, timer, api_visibility="private"
     )
-    page.load(reattach, None, [job, timer, tabs], api_visibility="private")
+    page.load(reattach, None, [job, timer, tabs, about], api_visibility="private")
     return methods
 
 
@@ -254,6 +255,18 @@ def submit(
     spec = JobSpec(_title(title), degraded, reference, tuple(names), tuple(wanted), protocol, share)
     engine.jobs.start(job, spec)
     return job
+
+
+def describe(engine: Engine, job: str) -> str:
+    """What a job scores, as one line of HTML above its ranking; the form may say something else by now."""
+    try:
+        spec = engine.jobs.spec(job)
+    except UsageError:
+        return ""  # the progress line says so
+    methods = ", ".join(item.partition("=")[0] for item in spec.methods)
+    measures = ", ".join(metrics.spec(name).title for name in spec.metrics)
+    words = (f"Set {spec.title}", f"protocol {spec.protocol}", f"methods {methods}", f"metrics {measures}")
+    return html.note(html.escape(" · ".join(words)))
 
 
 def pairing(report: object) -> str:

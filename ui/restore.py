@@ -7,12 +7,13 @@ from pathlib import Path
 import gradio as gr
 
 from errors import HubError
-from images import is_picture_name
+from images import is_picture_name, read_picture, write_picture
 from restorers import registry
 from restorers.card import TASKS, RestorerCard
 from ui import html, text
 from ui.advice import refused
 from ui.engine import EXAMPLES, Engine
+from ui.session import safe_stem
 from ui.upload import picture_drop
 
 
@@ -24,6 +25,15 @@ def build(engine: Engine) -> gr.Dropdown:
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
             picture = picture_drop("Your picture", elem_id="restore-picture")
+            drawing = gr.Image(
+                label="Your TIFF, drawn as PNG",
+                format="png",
+                type="filepath",
+                interactive=False,
+                buttons=[],
+                visible=False,
+                elem_id="restore-drawing",
+            )
             task = gr.Radio(tasks, value=tasks[0][1], label="What should happen", elem_id="restore-task")
             method = gr.Dropdown(**first, label="Method", elem_id="restore-method")
             refine = gr.Checkbox(
@@ -80,6 +90,17 @@ def build(engine: Engine) -> gr.Dropdown:
             record: gr.HTML(result.record, visible=True),
         }
 
+    def draw_tiff(path: str | None, request: gr.Request) -> gr.Image:
+        """Browsers draw no TIFF: a PNG stands in for it on the page. What is restored is the file itself."""
+        if not path or Path(path).suffix.lower() not in (".tif", ".tiff"):
+            return gr.Image(visible=False)
+        drawn = engine.scratch.folder(request) / f"{safe_stem(path)}.png"
+        try:
+            write_picture(drawn, read_picture(path).pixels)
+        except HubError:
+            return gr.Image(visible=False)  # to restore it is to be told why
+        return gr.Image(str(drawn), visible=True)
+
     def choose_example(event: gr.SelectData) -> dict:
         path, wanted = example_pictures()[event.index]
         return {picture: str(path), task: wanted, method: gr.Dropdown(**engine.method_choices(wanted))}
@@ -91,6 +112,7 @@ def build(engine: Engine) -> gr.Dropdown:
     inputs = [picture, method, refine]
     task.input(lambda chosen: gr.Dropdown(**engine.method_choices(chosen)), task, method, api_visibility="private")
     method.change(describe, method, [about, refine], api_visibility="private")
+    picture.change(draw_tiff, picture, drawing, api_visibility="private", show_progress="hidden")
     asked = start.click(
         restore, inputs, outputs, concurrency_id="compute", concurrency_limit=1, api_visibility="private"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 
 from restorers.card import TASKS
@@ -29,6 +30,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([asdict(card) for card in found], indent=2))
         return 0
+    if not found:
+        kinds = ", ".join(task for task in TASKS if cards(task))
+        print(f"There are no methods for the task {arguments.task}; there are some for {kinds}.", file=sys.stderr)
     width = max((len(card.name) for card in found), default=0)
     for card in found:
         size = f"{card.parameters:,} parameters" if card.parameters else "no weights"

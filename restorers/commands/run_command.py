@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from errors import HubError, UsageError
+from errors import HubError, ImageError, UsageError
 
 if TYPE_CHECKING:
     from restorers.pipeline import Tile
@@ -55,38 +55,65 @@ def tile_argument(text: str) -> Tile:
         raise argparse.ArgumentTypeError(f"{text!r} is not auto, none or a number") from None
 
 
-def find_inputs(inputs: Iterable[str], output: Path, *, overwrite: bool = False) -> list[Path]:
-    """Every picture that was named, directly or by its folder.
+def find_inputs(inputs: Iterable[str]) -> tuple[list[Path], list[Path]]:
+    """Every picture that was named, directly or by its folder, and those in the folders whose formats are not read.
 
     Raises:
-        UsageError: One does not exist, a folder holds no picture, two pictures would be written to one file, a
-            picture would be overwritten by its own result, or another result by one of these.
+        UsageError: One does not exist, or a folder holds no picture.
     """
-    from images import list_pictures
+    from images import list_pictures, list_unread
 
     found: list[Path] = []
+    unread: list[Path] = []
     for name in inputs:
         path = Path(name)
         if not path.exists():
             raise UsageError(f"There is no picture or folder {name!r}; check the path.")
-        pictures = list_pictures(path) if path.is_dir() else [path]
+        pictures, others = (list_pictures(path), list_unread(path)) if path.is_dir() else ([path], [])
+        if not pictures and others:
+            raise UsageError(f"The pictures in {name!r} are not read, {others[0].name} for one; export them as PNG.")
         if not pictures:
             raise UsageError(f"The folder {name!r} holds no pictures; name one that does.")
         found.extend(pictures)
-    found = list(dict.fromkeys(found))
-    writers: dict[Path, Path] = {}
-    for path in found:
+        unread.extend(others)
+    return list(dict.fromkeys(found)), list(dict.fromkeys(unread))
+
+
+def find_clashes(paths: Sequence[Path], output: Path) -> dict[Path, str]:
+    """Pictures of one stem, each with a sentence why it is not restored: ``same.jpg.png`` would pair with neither."""
+    groups: dict[str, list[Path]] = {}
+    for path in paths:
+        groups.setdefault(path.stem, []).append(path)
+    return {
+        path: f"{path} and {' and '.join(str(other) for other in group if other != path)} would be written to one "
+        f"file, {output / path.stem}.png; rename them, or restore them to two folders."
+        for group in groups.values()
+        if len(group) > 1
+        for path in group
+    }
+
+
+def check_targets(paths: Iterable[Path], output: Path, *, overwrite: bool = False) -> None:
+    """Guard of what lies in the output folder.
+
+    Raises:
+        UsageError: A picture would be overwritten by its own result, or another result by one of these.
+    """
+    for path in paths:
         target = output / f"{path.stem}.png"
-        if target in writers:
-            raise UsageError(
-                f"{writers[target]} and {path} would both be written to {target}; restore them to two folders."
-            )
         if target.resolve() == path.resolve():
             raise UsageError(f"{path} would be overwritten by its own result; choose another --output.")
         if target.exists() and not overwrite:
             raise UsageError(f"{target} is there already; choose another --output, or replace it with --overwrite.")
-        writers[target] = path
-    return found
+
+
+def left_out(unread: Sequence[Path], most: int = 5) -> str:
+    """Which pictures of formats that are not read were passed over, as one line."""
+    from images import UNREAD
+
+    names = [f"{path.name} ({UNREAD[path.suffix.lower()]} is not read)" for path in unread[:most]]
+    rest = [f"and {len(unread) - most} more"] if len(unread) > most else []
+    return f"{len(unread)} file{'s' if len(unread) > 1 else ''} left out: {', '.join(names + rest)}"
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -94,25 +121,33 @@ def execute(arguments: argparse.Namespace) -> int:
     from devices import choose_device
     from restorers.device import choose_dtype
 
+    choose_dtype(arguments.dtype, choose_device(arguments.device))
     output = Path(arguments.output)
-    paths = find_inputs(arguments.inputs, output, overwrite=arguments.overwrite)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{arguments.output} is a file; --output names a folder.")
-    choose_dtype(arguments.dtype, choose_device(arguments.device))
+    paths, unread = find_inputs(arguments.inputs)
+    clashes = find_clashes(paths, output)
+    check_targets([path for path in paths if path not in clashes], output, overwrite=arguments.overwrite)
 
     from restorers.hub import load
 
     restorer = load(arguments.model, revision=arguments.revision, device=arguments.device)
-    return _restore_all(restorer, paths, output, arguments)
+    if unread:
+        print(left_out(unread), file=sys.stderr)
+    return _restore_all(restorer, paths, clashes, output, arguments)
 
 
-def _restore_all(restorer: object, paths: Sequence[Path], output: Path, arguments: argparse.Namespace) -> int:
+def _restore_all(
+    restorer: object, paths: Sequence[Path], clashes: Mapping[Path, str], output: Path, arguments: argparse.Namespace
+) -> int:
     from restorers.pipeline import restore_file
 
     failed = 0
     for number, path in enumerate(paths, 1):
         _watch(f"{number}/{len(paths)} {path.name}")
         try:
+            if path in clashes:
+                raise ImageError(clashes[path])
             record = restore_file(
                 path, output, restorer, dtype=arguments.dtype, tile=arguments.tile, overlap=arguments.overlap
             )

@@ -53,6 +53,13 @@ def test_list_shows_every_method_and_the_whole_cards(capsys):
     assert json.loads(out) == json.loads(json.dumps(cards))
 
 
+def test_list_says_that_a_task_has_no_methods(capsys):
+    status, out, err = run(capsys, "list", "--task", "refine")
+    assert (status, out) == (0, "")
+    assert err == "There are no methods for the task refine; there are some for dehaze, lowlight, sr.\n"
+    assert run(capsys, "list", "--task", "refine", "--json") == (0, "[]\n", "")
+
+
 def test_run_writes_one_png_and_one_record_a_picture(capsys, pictures, tmp_path):
     arguments = ("run", "--model", "bicubic_x2", pictures, "--output", tmp_path / "out", "--json")
     status, out, err = run(capsys, *arguments)
@@ -88,6 +95,38 @@ def test_a_bad_picture_costs_one_picture(capsys, pictures, tmp_path):
     assert status == 1 and len(list((tmp_path / "out").iterdir())) == 3
     assert [Path(record["input"]).name for record in records if "error" in record] == ["p3.png"]
     assert err.splitlines()[-1] == "error: 1 of 4 pictures could not be restored."
+
+
+def test_pictures_of_one_stem_cost_these_pictures(capsys, pictures, tmp_path):
+    write_picture(tmp_path / "other" / "p1.bmp", picture(20, 20).pixels)
+    words = ("run", "--model", "bicubic_x2", pictures, tmp_path / "other", "--output", tmp_path / "out", "--json")
+    status, out, err = run(capsys, *words)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert status == 1 and sorted(path.name for path in (tmp_path / "out").iterdir()) == ["p10.png", "p2.png"]
+    assert [Path(record["input"]).name for record in records if "error" in record] == ["p1.png", "p1.bmp"]
+    first, second, count = err.splitlines()
+    assert first.startswith(f"error: {pictures / 'p1.png'} and {tmp_path / 'other' / 'p1.bmp'} would be written to one")
+    assert second.endswith("p1.png; rename them, or restore them to two folders.")
+    assert count == "error: 2 of 4 pictures could not be restored."
+
+
+def test_pictures_that_are_not_read_are_named_once(capsys, pictures, tmp_path):
+    for name in ("anim.gif", "notes.txt", ".hidden.gif", "deep/photo.HEIC"):
+        (pictures / name).parent.mkdir(exist_ok=True)
+        (pictures / name).write_bytes(b"x")
+    status, _, err = run(capsys, "run", "--model", "bicubic_x2", pictures, "--output", tmp_path / "out")
+    assert (status, err) == (0, "2 files left out: anim.gif (GIF is not read), photo.HEIC (HEIC is not read)\n")
+    words = ("run", "--model", "bicubic_x2", pictures / "deep", "--output", tmp_path / "out")
+    failed(capsys, 2, "are not read, photo.HEIC for one; export them as PNG", *words)
+    for number in range(5):
+        (pictures / "deep" / f"{number}.psd").write_bytes(b"x")
+    status, _, err = run(capsys, "run", "--model", "bicubic_x2", pictures, "--output", tmp_path / "more")
+    assert err.startswith("7 files left out: anim.gif (") and err.endswith("3.psd (PSD is not read), and 2 more\n")
+
+
+def test_the_device_is_looked_at_first(capsys, pictures):
+    words = ("run", "--model", "lime", pictures, "--output", pictures)
+    failed(capsys, 2, "no device called 'banana'", *words, "--device", "banana")
 
 
 def test_every_error_names_the_picture(capsys, pictures, tmp_path, monkeypatch):
@@ -137,12 +176,9 @@ def test_wrong_arguments_point_to_the_help_of_their_command(capsys, words, progr
 def test_unusable_arguments_are_status_2(capsys, pictures, tmp_path):
     out = ("--output", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    (tmp_path / "other").mkdir()
-    write_picture(tmp_path / "other" / "p1.bmp", picture(20, 20).pixels)
     failed(capsys, 2, "did you mean dark_channel", "run", "--model", "dark_chanel", pictures, *out)
     failed(capsys, 2, "no picture or folder", "run", "--model", "lime", tmp_path / "none.png", *out)
     failed(capsys, 2, "holds no pictures", "run", "--model", "lime", tmp_path / "empty", *out)
-    failed(capsys, 2, "both be written", "run", "--model", "lime", pictures, tmp_path / "other", *out)
     failed(capsys, 2, "overwritten by its own", "run", "--model", "lime", pictures, "--output", pictures)
     failed(capsys, 2, "is a file", "run", "--model", "lime", pictures, "--output", pictures / "p1.png")
     failed(capsys, 2, "--tile", "run", "--model", "lime", pictures, *out, "--tile", "3x")

@@ -72,6 +72,21 @@ def test_the_job_is_found_again_by_its_address(tab, scored_job: str) -> None:
     page.locator("#job-progress [data-status=done]").wait_for()
     assert page.get_by_role("tab", name="Evaluate", exact=True).get_attribute("aria-selected") == "true"
     page.locator("#job-table tbody tr").first.wait_for()
+    words = "Set the scored set · protocol dehaze-rgb · methods input, dark_channel · metrics PSNR, SSIM, NIQE"
+    assert page.inner_text("#job-about").strip() == words
+
+
+def test_the_ranking_fits_a_laptop_and_says_where_it_does_not(tab, scored_job: str) -> None:
+    page = tab("Evaluate", f"?job={scored_job}")
+    page.locator("#job-table tbody tr").first.wait_for()
+    assert "Device" not in page.inner_text("#job-table thead"), "the one device is named below the table"
+    box = page.locator("#job-table .table-scroll")
+    beyond = "box => box.scrollWidth - box.clientWidth"
+    assert box.evaluate(beyond) == 0
+    assert page.locator("#job-table .sideways").is_hidden()
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert box.evaluate(beyond) > 0
+    assert page.locator("#job-table .sideways").is_visible()
 
 
 def test_columns_sort_by_raw_values(tab, scored_job: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from images import read_picture
+from images import read_picture, write_picture
 from priors import prompts
 from priors.clip import load
 from tests.ui.conftest import hazy, noise_picture, png, start_job, wait_for
@@ -36,6 +36,27 @@ def test_an_example_is_restored_with_one_click_and_downloads_without_loss(tab, s
     expected = restore(load(RECOMMENDED["dehaze"]), read_picture(source)).pixels
     np.testing.assert_array_equal(read_picture(target).pixels, expected)
     assert "pixels taken as they are" in page.inner_text("#restore-record")
+
+
+def test_a_tiff_is_drawn_and_restored_with_its_bits(tab, tmp_path: Path) -> None:
+    write_picture(tmp_path / "deep.tif", noise_picture(4).astype(np.uint16) * 257)
+    page = tab("Restore")
+    page.locator("#restore-picture input[type=file]").set_input_files(tmp_path / "deep.tif")
+    page.wait_for_function("document.querySelector('#restore-drawing img')?.naturalWidth === 112")
+    page.click("#restore-start")
+    page.locator("#restore-record dl").wait_for()
+    said = page.inner_text("#restore-record")
+    assert "deep.tif" in said and "read with 16 bits a channel" in said
+    page.locator("#restore-examples button").first.click()
+    page.locator("#restore-drawing").wait_for(state="hidden")
+
+
+def test_a_tiny_picture_does_not_fold_its_pane(tab, tmp_path: Path) -> None:
+    write_picture(tmp_path / "one.png", noise_picture(4)[:1, :1])
+    page = tab("Restore")
+    page.locator("#restore-picture input[type=file]").set_input_files(tmp_path / "one.png")
+    page.locator("#restore-picture img").wait_for()
+    assert page.locator("#restore-picture").bounding_box()["height"] > 150
 
 
 def test_a_method_with_a_refinement_is_refined_from_the_start(tab, tmp_path: Path) -> None:
