@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval import stats
+from eval.wording import some
 
 if TYPE_CHECKING:
     import pandas
@@ -234,7 +235,7 @@ def _note_coverage(
         text = "the methods have no image in common, so they are not ranked; each mean is over the method's own images."
     elif images == "common":
         lacking = ", ".join(f"{name} lacks {count}" for name, count in own.isna().sum().items() if count)
-        left = _listed(sorted(set(own.index) - set(common.index)))
+        left = some(sorted(set(own.index) - set(common.index)))
         text = f"ranked on the {len(common)} of {len(own)} images that every method has ({lacking}); left out: {left}."
     else:
         text = (
@@ -262,7 +263,7 @@ def _note_intervals(title: str, used: pandas.DataFrame, notes: list[tuple[str, s
     finite = {name: int(np.isfinite(used[name]).sum()) for name in used}
     few = [name for name, count in finite.items() if 0 < count < stats.MINIMUM_FOR_INTERVAL]
     if few:
-        whose = f" of {_listed(few)}" if max(finite.values()) >= stats.MINIMUM_FOR_INTERVAL else ""
+        whose = f" of {some(few)}" if max(finite.values()) >= stats.MINIMUM_FOR_INTERVAL else ""
         text = f"fewer than {stats.MINIMUM_FOR_INTERVAL} images cannot support an interval, so none{whose} is shown."
         notes.append((title, text))
 
@@ -280,8 +281,3 @@ def _note_power(title: str, images: int, methods: int, notes: list[tuple[str, st
             "add images or compare fewer methods. No letters are shown."
         )
         notes.append((title, text))
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

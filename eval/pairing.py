@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from errors import SetError, UnknownNameError
 from eval.sources import Source
+from eval.wording import some
 
 
 @dataclass(frozen=True)
@@ -138,15 +139,15 @@ class PairingReport:
                 f"Every reference is {self.scale} times as large as its input: a x{self.scale} super-resolution set."
             )
         if self.missing:
-            lines.append(f"{_count(len(self.missing), 'input')} without a reference: {_some(self.missing, most)}.")
+            lines.append(f"{_count(len(self.missing), 'input')} without a reference: {some(self.missing, most)}.")
         if self.unused:
-            lines.append(f"{_count(len(self.unused), 'reference')} without an input: {_some(self.unused, most)}.")
+            lines.append(f"{_count(len(self.unused), 'reference')} without an input: {some(self.unused, most)}.")
         for name, candidates in self.ambiguous[:most]:
-            lines.append(f"{name} could pair with any of {_some(candidates, most)}.")
+            lines.append(f"{name} could pair with any of {some(candidates, most)}.")
         if len(self.ambiguous) > most:
             lines.append(f"{len(self.ambiguous) - most} more inputs could pair with several references.")
         for group in self.duplicates[:most]:
-            lines.append(f"The same content under several names: {_some(group, most)}.")
+            lines.append(f"The same content under several names: {some(group, most)}.")
         if len(self.duplicates) > most:
             lines.append(f"{len(self.duplicates) - most} more groups of files have the same content.")
         return [*lines, *cut(self.sizes, most), *cut(self.left_out, most)]
@@ -199,7 +200,7 @@ def pair_by_name(
         elif candidates:
             rivals = tuple(references[index].name for index in candidates)
             ambiguous.append((source.name, rivals))
-            problem = f"{source.name} could pair with {_some(rivals, 3)}; keep one of them."
+            problem = f"{source.name} could pair with {some(rivals, 3)}; keep one of them."
             pairs.append(Pair(key, source, None, problem))
         else:
             missing.append(source.name)
@@ -326,8 +327,3 @@ def _paired(found: Iterable[list[int]]) -> int:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _some(items: Sequence[str], most: int) -> str:
-    listed = ", ".join(items[:most])
-    return listed if len(items) <= most else f"{listed} and {len(items) - most} more"

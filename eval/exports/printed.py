@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eval import stats
 from eval.column import show
 from eval.rows import WHOLE_PICTURE
+from eval.wording import listed
 
 if TYPE_CHECKING:
     from eval.leaderboard import Leaderboard
@@ -170,18 +170,6 @@ def failure_line(board: Leaderboard, metric: str) -> str:
     if metric == WHOLE_PICTURE:
         return "whole picture"
     return board.specs[metric].title if metric in board.specs else metric
-
-
-def listed(names: Sequence[str], most: int | None = None) -> str:
-    """Names as words, those beyond `most` counted.
-
-    Example:
-        >>> listed(["a", "b", "c"]), listed(["a", "b", "c"], 1)
-        ('a, b and c', 'a and 2 more')
-    """
-    rest = len(names) - most if most is not None else 0
-    words = [*names[:most], f"{rest} more"] if rest > 0 else list(names)
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def plain(text: str) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eval.exports.printed import failure_line, listed, plain
+from eval.exports.printed import failure_line, plain
 from eval.rows import WHOLE_PICTURE
 from eval.selection import Failure
+from eval.wording import listed
 from images import SUFFIXES
 
 if TYPE_CHECKING:

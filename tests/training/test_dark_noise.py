@@ -1,6 +1,4 @@
-"""The denoiser's task: what it draws, that curves stay as they were, and that noise goes."""
-
-import tarfile
+"""The denoiser's task: what it draws, what its loss is, and that the denoiser alone learns."""
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from safetensors.torch import load_file
 from errors import UsageError
 from images import to_pixels
 from restorers import registry
-from tests.training.toy_data import add, write_nyu
+from tests.training.toy_data import write_nyu, write_photographs
 from training.dark_noise import DarkNoiseTask
 from training.fit import Options, fit
 from training.recipe import Recipe
@@ -26,10 +24,8 @@ def root(tmp_path_factory):
     """Well exposed photographs of large flats."""
     folder = write_nyu(tmp_path_factory.mktemp("noise"))
     rng = np.random.default_rng(0)
-    with tarfile.open(folder / "bsds400.tar", "w") as archive:
-        for number in range(84):
-            pixels = np.kron(rng.integers(60, 180, (6, 6, 3)), np.ones((8, 8, 1))).astype(np.uint8)
-            add(archive, f"bsds/{number:03d}.png", pixels)
+    blocks = rng.integers(60, 180, (84, 6, 6, 3), dtype=np.uint8)
+    write_photographs(folder, blocks.repeat(8, axis=1).repeat(8, axis=2))
     return folder
 
 

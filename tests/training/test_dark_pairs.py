@@ -5,7 +5,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from tests.training.toy_data import add, scene, write_nyu
+from tests.training.toy_data import add, scene, write_nyu, write_photographs
 from training.dark_pairs import DARK_LUMA, Darkened, Exposures, darkening_curves
 from training.views import View
 
@@ -20,9 +20,7 @@ def root(tmp_path_factory):
             bright = np.kron(rng.integers(0, 256, (12, 12, 3)), np.ones((4, 4, 1))).astype(np.uint8)
             for exposure, pixels in enumerate((bright // 4, bright)):
                 add(archive, f"multi_exposure/{number:03d}/{exposure:02d}.png", pixels)
-    with tarfile.open(folder / "bsds400.tar", "w") as archive:
-        for number in range(84):
-            add(archive, f"bsds/{number:03d}.png", scene(number, 48)[0])
+    write_photographs(folder, [scene(number, 48)[0] for number in range(84)])
     return folder
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from errors import SetError
-from tests.training.toy_data import add, write_nyu
+from tests.training.toy_data import add, write_nyu, write_photographs
 from training import data
 from training.haze_batches import open_pools
 
@@ -84,9 +84,7 @@ def test_multi_exposure_keeps_whole_scenes_apart(tmp_path):
 
 
 def test_photographs_are_split_by_name(tmp_path):
-    with tarfile.open(tmp_path / "bsds400.tar", "w") as archive:
-        for index in range(data.BSDS_VALIDATION + 4):
-            add(archive, f"bsds400/{index:05d}.png", np.zeros((8, 8, 3), np.uint8))
+    write_photographs(tmp_path, [np.zeros((8, 8, 3), np.uint8)] * (data.BSDS_VALIDATION + 4))
     training, validation = ([name for name, _ in data.bsds(tmp_path, validation=v)] for v in (False, True))
     assert len(training) == 4 and len(validation) == data.BSDS_VALIDATION and not set(training) & set(validation)
 
