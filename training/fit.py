@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -85,8 +86,10 @@ def fit(recipe: Recipe, options: Options) -> dict[str, float]:
         (options.output / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
     figures = run.train()
     if accelerator.num_processes > 1:
-        # A group left open has threads that can end a finished process with an abort.
+        # Threads of a process group can abort a finished process; they end when nothing holds the group any more.
         accelerator.wait_for_everyone()
+        del run
+        accelerator.free_memory()
         accelerator.end_training()
     return figures
 
@@ -97,6 +100,9 @@ def start_accelerator(recipe: Recipe, device: str) -> Accelerator:
     Raises:
         UsageError: CUDA was asked for and is not there, or the batch does not divide among the processes.
     """
+    # Its functions keep the group that there is when they are first imported, as PyTorch does while it wraps a network:
+    # so they are imported while there is none (see the end of ``fit``).
+    import_module("torch.distributed.nn.functional")
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("There is no CUDA device here; use --device cpu or auto.")
     on_cpu = device == "cpu" or not torch.cuda.is_available()

@@ -200,11 +200,23 @@ def test_sigterm_saves_the_state_and_the_run_resumes(straight, data, cache, tmp_
     assert state["step"] == int(read_rows(log)[-1]["step"]) >= 3
 
 
+AND_NAME_THREADS = """
+import sys
+from pathlib import Path
+from training.__main__ import main
+
+code = main(sys.argv[1:])
+print(*(path.read_text() for path in Path("/proc/self/task").glob("*/comm")), file=sys.stderr)
+sys.exit(code)
+"""
+
+
 @pytest.mark.parametrize("growth", [[], [{"until": 4, "attention_uses": 0, "deformable_uses": 0}]])
 def test_two_processes_equal_one_with_the_same_batch(growth, data, cache, tmp_path):
     """Contrastive ratios of the whole batch included: they are means over all processes before the division.
 
-    Blocks that are not used yet get no gradient, which the processes have to agree on.
+    Blocks that are not used yet get no gradient, which the processes have to agree on. No thread of the process group
+    is left at the end: one of them can abort a process that is done.
     """
     values = toy_data.recipe()
     recipe = Recipe(**values | {"data": {**values["data"], "growth": growth}})
@@ -220,14 +232,13 @@ def test_two_processes_equal_one_with_the_same_batch(growth, data, cache, tmp_pa
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        processes.append(
-            subprocess.Popen(
-                command(path, data, cache, tmp_path / "run"), cwd=ROOT, env=environment, stderr=subprocess.PIPE
-            )
-        )
+        python, _, _, *arguments = command(path, data, cache, tmp_path / "run")
+        line = [python, "-c", AND_NAME_THREADS, *arguments]
+        processes.append(subprocess.Popen(line, cwd=ROOT, env=environment, stderr=subprocess.PIPE))
     for process in processes:
         _, said = process.communicate(timeout=200)
         assert process.returncode == 0, said.decode()
+        assert b"gloo" not in said and b"tcpstore" not in said
     together = [float(loss) for _, loss, _ in losses(tmp_path / "run")]
     alone = [float(loss) for _, loss, _ in losses(tmp_path / "alone")]
     assert together == pytest.approx(alone, abs=2e-6)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from training.losses.features import Features
 
@@ -86,6 +87,23 @@ def mean_over_processes(value: Tensor) -> Tensor:
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return value
-    from torch.distributed.nn.functional import all_reduce
+    return _SumOverProcesses.apply(value) / dist.get_world_size()
 
-    return all_reduce(value) / dist.get_world_size()
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum over all processes. Every process's loss holds it, so its gradient is the sum of theirs.
+
+    ``torch.distributed.nn.functional`` has the same as a function, but keeps hold of the process group for good.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, value: Tensor) -> Tensor:
+        total = value.detach().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
