@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, count
 
-from errors import ImageError
+from errors import ImageError, SetError
 from eval.methods import Method, results_of
 from eval.pairing import Pair
 from eval.sources import Source
@@ -40,9 +40,6 @@ def result_names(board: Store, dataset: str, methods: Sequence[Method], pairs: S
         dataset: Name of the set on the board.
         methods: The job's methods.
         pairs: The job's pictures.
-
-    Raises:
-        SetError: Not one file of a method belongs to any picture.
     """
 
     def held(name: str) -> Contents:
@@ -52,7 +49,10 @@ def result_names(board: Store, dataset: str, methods: Sequence[Method], pairs: S
     renamed = {}
     for method in methods:
         if method.kind == "results":
-            files = results_of(method, pairs)
+            try:
+                files = results_of(method, pairs)
+            except SetError:  # each of its rows will say so
+                files = {}
             others = (f"{method.name}-{number}" for number in count(2))
             names = chain([method.name], (name for name in others if name not in taken))
             name = _first_free(names, held, lambda files=files: _contents(files.items()))

@@ -9,6 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
@@ -28,7 +29,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="unveil-", ignore_cleanup_errors=True)
-        self._closed: set[Path] = set()
+        self._closed: dict[Path, float] = {}
 
     def folder(self, request: gr.Request | None) -> Path:
         """A fresh folder for one result of the session."""
@@ -39,16 +40,22 @@ class Scratch:
     def forget(self, request: gr.Request | None) -> None:
         """Remove everything the session wrote; called when its tab closes."""
         session = self._of(request)
-        self._closed.add(session)
+        self._closed[session] = time.time()
         shutil.rmtree(session, ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove old results of programs, and of tabs that closed while something ran."""
+        for session, closed in list(self._closed.items()):
+            if time.time() - closed > KEPT_SECONDS and not session.exists():  # nothing runs for so long
+                del self._closed[session]
         for session in Path(self._home.name).iterdir():
             if session.name == DIRECT or session in self._closed:
                 for folder in session.iterdir():
                     if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
                         shutil.rmtree(folder, ignore_errors=True)
+                if session in self._closed:
+                    with suppress(OSError):  # something is in it
+                        session.rmdir()
 
     def _of(self, request: gr.Request | None) -> Path:
         name = getattr(request, "session_hash", None) or DIRECT

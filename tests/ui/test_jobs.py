@@ -108,6 +108,29 @@ def test_a_part_of_the_same_results_is_completed_under_their_name(engine: Engine
     assert ranking.methods == ("ours",) and ranking.failures == () and ranking.raw("ours", "images") == 4
 
 
+def test_results_that_fit_no_picture_take_nothing_from_the_other_methods(engine: Engine, tmp_path: Path) -> None:
+    inputs = {f"{i}.png": png(noise_picture(i)) for i in range(4)}
+    hazy = zipped(tmp_path / "hazy.zip", inputs)
+    ours, strangers = (tmp_path / name / "ours.zip" for name in ("one", "two"))
+    for path in (ours, strangers):
+        path.parent.mkdir()
+    zipped(ours, {name: png(hazed(noise_picture(i))) for i, name in enumerate(inputs)})
+    zipped(strangers, {"holiday.png": png(noise_picture(9))})
+    wanted = {"title": "rooms", "wanted": ["psnr"]}
+    wait_for(engine, start_job(engine, [hazy], [hazy], [], results_zips=[str(ours)], **wanted))
+    first = engine.store.frame(dataset="rooms", method="ours")
+    job = start_job(engine, [hazy], [hazy], ["input"], results_zips=[str(strangers)], **wanted)
+    state = wait_for(engine, job)
+    assert (state.status, state.renamed) == ("done", "ours as ours-2")
+    frame = engine.jobs.frame(job)
+    assert frame[frame["method"] == "input"]["error"].isna().all()
+    assert frame[frame["method"] == "ours"]["error"].str.contains("holiday.png").all()
+    assert engine.store.frame(dataset="rooms", method="ours").equals(first)
+    alone = start_job(engine, [hazy], [hazy], [], results_zips=[str(strangers)], **wanted)
+    state = wait_for(engine, alone)
+    assert state.status == "failed" and "holiday.png" in state.message
+
+
 def test_a_job_that_is_not_shared_has_no_board(engine: Engine, pair_zips) -> None:
     folder = engine.scratch.folder(None)
     draft = (str(folder), *place_sets(folder, [str(pair_zips[0])], None))

@@ -117,6 +117,12 @@ def test_what_is_written_after_its_tab_closed_goes_after_an_hour() -> None:
         os.utime(folder, (then, then))
     scratch.sweep()
     assert not late.exists() and new.exists() and kept.exists()
+    os.utime(new, (then, then))
+    scratch._closed[new.parent] = then
+    scratch.sweep()
+    assert not new.parent.exists() and kept.exists()
+    scratch.sweep()
+    assert not scratch._closed  # or it would grow by every visit
 
 
 def test_what_the_page_says_of_its_copies_is_what_gradio_is_told(engine) -> None:
