@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from errors import HubError, UsageError
+from errors import UnveilError, UsageError
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,7 +78,7 @@ def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
     arguments = parser.parse_args([word for word in words if word != "--debug"])
     try:
         return arguments.execute(arguments)
-    except HubError as error:
+    except UnveilError as error:
         if debug:
             traceback.print_exc()
         print(f"{parser.prog} {arguments.command}: {error}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """The error tree: every message is one readable sentence that says what happened, why, and what to do.
 
 Programs print ``str(error)`` and nothing else; ``UsageError`` means the arguments are unusable (exit status 2),
-any other ``HubError`` means the work failed (exit status 1).
+any other ``UnveilError`` means the work failed (exit status 1).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ def first_line(error: BaseException, limit: int = 160) -> str:
     return lines[0][:limit] if lines else type(error).__name__
 
 
-class HubError(Exception):
+class UnveilError(Exception):
     """Root of everything this project raises on purpose."""
 
 
-class UsageError(HubError):
+class UsageError(UnveilError):
     """The arguments cannot be used; nothing was started."""
 
 
@@ -49,19 +49,19 @@ def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
             raise UnknownNameError(kind, name, known)
 
 
-class ImageError(HubError):
+class ImageError(UnveilError):
     """A picture cannot be read, is hostile, or has a shape that cannot be processed."""
 
 
-class SetError(HubError):
+class SetError(UnveilError):
     """A set of pictures cannot be opened or paired."""
 
 
-class ProtocolError(HubError):
+class ProtocolError(UnveilError):
     """Numbers of different protocols were about to be mixed, or a protocol is malformed."""
 
 
-class MetricError(HubError):
+class MetricError(UnveilError):
     """A metric has no value on this input."""
 
 
@@ -69,13 +69,17 @@ class MetricUnavailableError(MetricError):
     """A metric exists but its package or its parameters are not here."""
 
 
-class WeightsError(HubError):
+class WeightsError(UnveilError):
     """Weights are missing, damaged, or do not fit the network."""
 
 
-class PromptError(HubError):
+class ModelError(UnveilError):
+    """A method cannot run at all."""
+
+
+class PromptError(UnveilError):
     """A prompt set is malformed, or a vision-language model cannot be loaded."""
 
 
-class StoreError(HubError):
+class StoreError(UnveilError):
     """Stored rows cannot be read or written."""

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._machine import machine, report  # noqa: E402 - the script runs from anywhere
-from errors import HubError, UsageError  # noqa: E402
+from errors import UnveilError, UsageError  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line, found in zip(lines, kept, strict=True):
             rows.append({"trained": line.name, **(found or line.make())})
             report(f"ablation_{args.table}", rows, "torch")
-    except HubError as error:
+    except UnveilError as error:
         print(f"ablations: {error}", file=sys.stderr)
         return 1
     return 0

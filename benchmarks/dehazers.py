@@ -26,16 +26,16 @@ from benchmarks._machine import report  # noqa: E402 - the script runs from anyw
 from restorers import registry  # noqa: E402
 from training.recipe import load_recipe  # noqa: E402
 from training.task import create_task  # noqa: E402
-from training.validate import Pair, some, validate  # noqa: E402
+from training.validate import ValidationPair, quick_selection, validate  # noqa: E402
 
 SETS = {"even": "aecr_net", "outdoor": "aecr_net-real", "patchy": "clip_haze"}
 
 
-def held_out(name: str, data: Path, cache: Path, count: int) -> list[Pair]:
+def held_out(name: str, data: Path, cache: Path, count: int) -> list[ValidationPair]:
     """``count`` validation pairs of a recipe."""
     task = create_task(load_recipe(ROOT / "training" / "recipes" / f"{name}.yaml", {"loss": {"l1": 1.0}}))
     task.prepare(data, cache)
-    return some(task.validation(full=True), count)
+    return quick_selection(task.validation(full=True), count)
 
 
 def main() -> int:

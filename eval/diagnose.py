@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from errors import HubError
+from errors import UnveilError
 from eval import protocol as protocols
 from eval.metrics.color import MATLAB_GREY_WEIGHTS, grey, luma
 from eval.metrics.niqe import niqe
@@ -198,7 +198,7 @@ def _niqe_effects(output: Picture, parameters: NiqeModel | str | Path | None) ->
         model = resolve_model(parameters)
         pixels = to_8_bit(output.pixels)
         before = niqe(pixels, model)
-    except HubError:
+    except UnveilError:
         return []
     effects = []
     tries = [
@@ -210,6 +210,6 @@ def _niqe_effects(output: Picture, parameters: NiqeModel | str | Path | None) ->
     for image, choice, who in tries:
         try:
             effects.append(Effect("niqe", choice, before, niqe(np.ascontiguousarray(image), model), who))
-        except HubError:
+        except UnveilError:
             continue
     return effects

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from errors import HubError, MetricError
+from errors import MetricError, UnveilError
 from eval.alignment import PEAK, Aligned, align, cut
 from eval.metrics import registry
 from eval.metrics.niqe import BLOCK, niqe
@@ -90,7 +90,7 @@ def score(
             if math.isnan(value):
                 raise MetricError(f"{spec.title} came out as NaN, so it has no value on this picture.")
             error = None
-        except HubError as reason:
+        except UnveilError as reason:
             value, variant, error = None, "", str(reason)
         measured.append(Measurement(spec.name, value, error, variant, time.perf_counter() - start, notes))
     return measured

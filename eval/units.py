@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from errors import HubError, ImageError
+from errors import ImageError, ModelError, UnveilError
 from eval.methods import Method
 from eval.metrics.niqe_model import NiqeModel
 from eval.metrics.registry import is_core, spec
@@ -81,10 +81,6 @@ class Outcome:
     failed: int
 
 
-class ModelError(HubError):
-    """A method cannot run at all."""
-
-
 @dataclass(frozen=True)
 class Output:
     """The picture a method made, and what is known about the making."""
@@ -96,7 +92,7 @@ class Output:
     peak_mib: float | None = None
 
 
-Made = Output | HubError | None
+Made = Output | UnveilError | None
 """What came of making a picture ahead of time: the picture, the reason why there is none, or nothing to do."""
 
 
@@ -138,7 +134,7 @@ def make_ahead(unit: Unit, job: Job, picture: Picture | None = None) -> tuple[Ma
                     made[-1] = _restore(picture or files.picture(unit.pair.input), method, job)
             except ModelError:
                 raise
-            except HubError as error:
+            except UnveilError as error:
                 made[-1] = ImageError(str(error))  # a plain error travels between processes
     return tuple(made)
 
@@ -176,12 +172,12 @@ def _run_method(files: _Files, method: Method, result: Source | None, job: Job, 
         blank, known, todo = _look_up(files, method, result, job)
         if not todo:
             return _under_this_name(known, blank)
-        if isinstance(made, HubError):
+        if isinstance(made, UnveilError):
             raise made
         output = made or _make(files, method, result, job)
     except ModelError:
         raise
-    except HubError as error:
+    except UnveilError as error:
         return [replace(blank, error=str(error))]
     except MemoryError:
         reason = f"{files.pair.input.name} needs more memory than there is; make it smaller."
@@ -354,7 +350,7 @@ def kept_restorer(model: str, device: str) -> Restorer:
 
     try:
         return load(model, device=device)
-    except HubError as error:
+    except UnveilError as error:
         raise ModelError(str(error)) from error
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata
 
-from errors import HubError, PromptError
+from errors import PromptError, UnveilError
 from images import Picture, list_pictures, read_picture
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def encode_labelled(
         for read, label in readers[start : start + BATCH]:
             try:
                 pictures.append(read())
-            except HubError as error:
+            except UnveilError as error:
                 skipped.append(str(error))
                 continue
             labels.append(label)

@@ -46,7 +46,7 @@ class Restorer(nn.Module, PyTorchModelHubMixin, library_name="unveil", pipeline_
         """Load what the first picture would otherwise wait for: a model that guides this one, if there is any.
 
         Raises:
-            HubError: It cannot be loaded.
+            UnveilError: It cannot be loaded.
         """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def load_guide(clip: str = "embedded", prompts: str = "haze", device: str = "cpu
         device: Where it runs.
 
     Raises:
-        HubError: The model or the prompts cannot be loaded; the message says what to do.
+        UnveilError: The model or the prompts cannot be loaded; the message says what to do.
     """
     from priors import clip as clips
     from priors import prompts as sets

@@ -211,7 +211,7 @@ def restore_file(
         overlap: See :func:`restore`.
 
     Raises:
-        HubError: The picture, the model or the output folder cannot be used; the message says what to do.
+        UnveilError: The picture, the model or the output folder cannot be used; the message says what to do.
     """
     if isinstance(model, str):
         from restorers.hub import load

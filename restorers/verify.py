@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from errors import HubError
+from errors import UnveilError
 from restorers import registry
 from restorers.base import count_parameters
 from restorers.card import RestorerCard
@@ -39,6 +39,6 @@ def verify_one(card: RestorerCard) -> Verdict:
             problem = f"it has {parameters:,} parameters where its card says {card.parameters:,}; correct the card."
         elif digest != card.weights_sha256:
             problem = f"its weights have sha256 {digest} where its card says {card.weights_sha256}; restore the file."
-    except HubError as error:
+    except UnveilError as error:
         problem = str(error)
     return Verdict(card.name, str(card.weights), digest, parameters, problem)

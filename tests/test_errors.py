@@ -1,7 +1,7 @@
 """The error tree says what happened, why, and what to do."""
 
 import errors
-from errors import HubError, UnknownNameError, UsageError
+from errors import UnknownNameError, UnveilError, UsageError
 
 
 def test_unknown_names_offer_the_nearest():
@@ -14,4 +14,4 @@ def test_unknown_names_offer_the_nearest():
 def test_every_error_is_a_hub_error():
     for name, item in vars(errors).items():
         if name.endswith("Error"):
-            assert issubclass(item, HubError)
+            assert issubclass(item, UnveilError)

@@ -27,7 +27,7 @@ from training.degradations.kernels import gaussian_kernel
 from training.losses.info_nce import TEMPERATURE, bidirectional, channels_as_vectors, conditional, sample_positions
 from training.recipe import Recipe
 from training.restorer_task import RestorerTask
-from training.validate import Pair
+from training.validate import ValidationPair
 
 _TERMS = ("l1", "bidirectional", "conditional", "reconstruction")
 _OPTIONS = (
@@ -164,16 +164,16 @@ class CrlSrTask(RestorerTask):
         sampled = sample_positions(maps, int(self.recipe.loss.get("positions", 256)), generator)
         return [getattr(self, head)(v).float() for head, v in zip(heads, sampled, strict=True)]
 
-    def validation(self, *, full: bool = False) -> Sequence[Pair]:
+    def validation(self, *, full: bool = False) -> Sequence[ValidationPair]:
         """Pictures that were never trained on, degraded as the recipe says."""
         options = self.recipe.validation
         degrade = degradation(str(options.get("degradation", "bicubic")), self.model.scale)
         if options.get("set", "photographs") == "set5":
-            pairs = [Pair(name, partial(_degraded, picture, self.model.scale, degrade)) for name, picture in
+            pairs = [ValidationPair(name, partial(_degraded, picture, self.model.scale, degrade)) for name, picture in
                      set5(self._root)]  # fmt: skip
         else:
             pairs = [
-                Pair(name, partial(_degraded, picture, self.model.scale, degrade))
+                ValidationPair(name, partial(_degraded, picture, self.model.scale, degrade))
                 for name, picture in data.bsds(self._root, validation=True)
             ]
         return pairs if full else pairs[: int(options.get("pairs", len(pairs)))]

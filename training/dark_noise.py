@@ -24,7 +24,7 @@ from training.degradations import camera
 from training.degradations.low_light import correlated, low_light
 from training.recipe import Recipe
 from training.restorer_task import RestorerTask
-from training.validate import Pair, some
+from training.validate import ValidationPair, quick_selection
 
 
 class DarkNoiseTask(RestorerTask):
@@ -99,13 +99,15 @@ class DarkNoiseTask(RestorerTask):
             bright, wanted = (apply_curves(batch[key], curves) for key in ("noisy", "clean"))
         return {"loss": (self.model.denoiser(bright).float() - wanted).abs().mean()}
 
-    def validation(self, *, full: bool = False) -> Sequence[Pair]:
+    def validation(self, *, full: bool = False) -> Sequence[ValidationPair]:
         """Held-out photographs, darkened with noise, always the same way, and the photographs themselves."""
         found = [
             (name, picture) for name, picture in data.bsds(self._root, validation=True) if is_well_exposed(picture)
         ]
-        pairs = [Pair(name, partial(self._pair, picture, index)) for index, (name, picture) in enumerate(found)]
-        return pairs if full else some(pairs, int(self.recipe.validation.get("pairs", len(pairs))))
+        pairs = [
+            ValidationPair(name, partial(self._pair, picture, index)) for index, (name, picture) in enumerate(found)
+        ]
+        return pairs if full else quick_selection(pairs, int(self.recipe.validation.get("pairs", len(pairs))))
 
     def _pair(self, picture: np.ndarray, index: int) -> tuple[Tensor, Tensor]:
         clear = data.to_tensor(picture)[None]

@@ -12,8 +12,8 @@ from torch import Tensor
 from training import data
 from training.degradations import camera
 from training.exposures import SHORT, open_exposures, pseudo_pairs
-from training.hazy_pairs import Source
-from training.validate import Pair
+from training.hazy_pairs import PairSource
+from training.validate import ValidationPair
 from training.views import View
 
 DARK_LUMA = (8.0, 50.0)
@@ -26,7 +26,7 @@ _SPREAD = 2.0
 """By how many of a hundred grey levels the measured curves are smoothed."""
 
 
-class Exposures(Source):
+class Exposures(PairSource):
     """Dark pictures and the best exposure of the same scene.
 
     Args:
@@ -54,13 +54,13 @@ class Exposures(Source):
         dark, bright = data.random_square(pair, view.crop, self.least, rng)
         return data.to_tensor(dark), data.to_tensor(bright)
 
-    def pairs(self, *, full: bool) -> list[Pair]:
+    def pairs(self, *, full: bool) -> list[ValidationPair]:
         """The pseudo-pairs of the held-out scenes, at full size."""
         found = list(pseudo_pairs(self.root))
         return found if full or self.limit is None else found[: int(str(self.limit))]
 
 
-class Darkened(Source):
+class Darkened(PairSource):
     """Well exposed photographs and rooms, darkened by the curves that scenes in several exposures show.
 
     A hundred scenes say little about how bright the things of the world are. These are more; how cameras darken them is
@@ -90,7 +90,7 @@ class Darkened(Source):
         compressed = camera.jpeg(data.to_tensor(dark.round().astype(np.uint8))[None], [int(rng.integers(75, 96))])
         return compressed[0], data.to_tensor(bright)
 
-    def pairs(self, *, full: bool) -> list[Pair]:
+    def pairs(self, *, full: bool) -> list[ValidationPair]:
         """None of its own: nothing is validated on made pairs."""
         return []
 

@@ -17,7 +17,7 @@ from restorers.networks import WEIGHTS
 from training.recipe import Recipe, check_manifest, load_recipe
 from training.restorer_task import WEIGHTS_FILE, RestorerTask
 from training.task import create_task, task_type
-from training.validate import some, validate
+from training.validate import quick_selection, validate
 
 
 def evaluate(
@@ -46,7 +46,7 @@ def evaluate(
         Means, with what they were measured on.
 
     Raises:
-        HubError: The run, its weights or the data are not there.
+        UnveilError: The run, its weights or the data are not there.
     """
     flush_denormals()
     recipe, weights, digest = _measured(run, assets)
@@ -59,7 +59,7 @@ def evaluate(
     model = task.model.to(where).eval()
     pairs = list(task.validation(full=True))
     if limit is not None:
-        pairs = some(pairs, limit)
+        pairs = quick_selection(pairs, limit)
     if not pairs:
         raise SetError("There are no validation pairs; check the recipe's validation and --data.")
     rows = [{"image": pair.name, **validate(model, pair, where, task.protocol)} for pair in pairs]

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from training import data
-from training.validate import Pair
+from training.validate import ValidationPair
 
 SHORT = 256
 """Packed pictures are reduced to this short side."""
@@ -32,7 +32,7 @@ def _exposures(root: Path) -> list[tuple[np.ndarray, dict]]:
     ]
 
 
-def pseudo_pairs(root: Path) -> Sequence[Pair]:
+def pseudo_pairs(root: Path) -> Sequence[ValidationPair]:
     """Validation pairs of the multi-exposure set's last 15 scenes: darkest of mean luma 12 to 45, best exposed."""
     scenes: dict[str, list[tuple[float, bool, np.ndarray]]] = {}
     for name, luma, best, picture in data.multi_exposure(root, validation=True):
@@ -43,7 +43,7 @@ def pseudo_pairs(root: Path) -> Sequence[Pair]:
         if dark:
             darkest = min(dark, key=lambda row: row[0])[2]
             reference = next(picture for _, best, picture in exposures if best)
-            pairs.append(Pair(scene, partial(_tensors, darkest, reference)))
+            pairs.append(ValidationPair(scene, partial(_tensors, darkest, reference)))
     return pairs
 
 

@@ -25,7 +25,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from errors import HubError, UsageError, WeightsError
+from errors import UnveilError, UsageError, WeightsError
 from restorers.base import flush_denormals
 from training.ema import Average
 from training.logbook import Logbook
@@ -70,7 +70,7 @@ def fit(recipe: Recipe, options: Options) -> dict[str, float]:
         The last validation's means.
 
     Raises:
-        HubError: The data is not there, the state does not fit, or the loss is no longer finite.
+        UnveilError: The data is not there, the state does not fit, or the loss is no longer finite.
     """
     accelerator = start_accelerator(recipe, options.device)
     recipe = check_manifest(recipe, options.data)
@@ -241,7 +241,7 @@ class Run:
         now = time.perf_counter()
         values = dict(zip(keys, means, strict=True))
         if not math.isfinite(values["loss"]):
-            raise HubError(
+            raise UnveilError(
                 f"The loss is no longer finite at step {self.step}; resume from the state in {self.options.output} "
                 "with a lower learning rate or a gradient clip."
             )

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from errors import SetError, UsageError, check_names
-from eval.pairing import Pair as SetPair
+from eval.pairing import Pair
 from eval.sets import open_set
 from training import data
 from training.degradations import camera, haze
 from training.degradations.depth import photograph_depth
-from training.validate import Pair
+from training.validate import ValidationPair
 from training.views import View
 
 DEPTH_FIELDS = 4
@@ -113,7 +113,7 @@ class HazeRange:
         return hazy.clamp(0, 1), clear
 
 
-class Source(ABC):
+class PairSource(ABC):
     """Where samples come from."""
 
     @abstractmethod
@@ -126,11 +126,11 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def pairs(self, *, full: bool) -> list[Pair]:
+    def pairs(self, *, full: bool) -> list[ValidationPair]:
         """Validation pairs at full size."""
 
 
-class Scenes(Source):
+class Scenes(PairSource):
     """Pictures with depth in pools: NYU scenes (measured depth), photographs and exposures of scenes (plausible depth).
 
     Args:
@@ -161,7 +161,7 @@ class Scenes(Source):
             raise SetError(f"There are no training pictures for {kind!r} below {root}; check --data.")
 
     def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """See :meth:`Source.draw`."""
+        """See :meth:`PairSource.draw`."""
         pictures, depths = self.training
         index = int(rng.integers(len(pictures)))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -173,7 +173,7 @@ class Scenes(Source):
         hazy, clear = self.haze_range.apply(clear, depth[..., window[0], window[1]], generator)
         return _turned(hazy[0], clear[0], self.turns, rng)
 
-    def pairs(self, *, full: bool) -> list[Pair]:
+    def pairs(self, *, full: bool) -> list[ValidationPair]:
         """All held-out pictures x ten betas, or the recipe's quick selection, every haze level about as often."""
         count = len(self.held_out[0])
         betas = haze.SOTS_BETAS if "haze" not in self.options else tuple(range(int(self.options.get("draws", 1))))
@@ -183,7 +183,10 @@ class Scenes(Source):
             scenes = [round(i * count / wanted) % count for i in range(wanted)]
             stride = 3 if len(betas) % 3 else 1  # meets every level
             every = [(scene, betas[(stride * i) % len(betas)]) for i, scene in enumerate(scenes)]
-        return [Pair(f"{self.kind}-{scene:03d}-{level}", partial(self._pair, scene, level)) for scene, level in every]
+        return [
+            ValidationPair(f"{self.kind}-{scene:03d}-{level}", partial(self._pair, scene, level))
+            for scene, level in every
+        ]
 
     def _pair(self, scene: int, level: float) -> tuple[Tensor, Tensor]:
         pictures, depths = self.held_out
@@ -198,7 +201,7 @@ class Scenes(Source):
         return HazeRange.of(self.options["haze"]).apply(clear, depth, generator)
 
 
-class PairedPictures(Source):
+class PairedPictures(PairSource):
     """Pairs of real pictures, decoded when they are drawn.
 
     Args:
@@ -208,9 +211,7 @@ class PairedPictures(Source):
         turns: Whether pictures may be turned by quarter turns; haze outdoors has an up and a down.
     """
 
-    def __init__(
-        self, training: Sequence[SetPair], held_out: Sequence[SetPair], what: str, *, turns: bool = True
-    ) -> None:
+    def __init__(self, training: Sequence[Pair], held_out: Sequence[Pair], what: str, *, turns: bool = True) -> None:
         self.turns = turns
         self.training = tuple(pair for pair in training if pair.reference is not None)
         self.held_out = tuple(pair for pair in held_out if pair.reference is not None)
@@ -218,7 +219,7 @@ class PairedPictures(Source):
             raise SetError(f"No pictures of {what} pair up by name; rename them.")
 
     def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """See :meth:`Source.draw`."""
+        """See :meth:`PairSource.draw`."""
         hazy, clear = _read_pair(self.training[int(rng.integers(len(self.training)))])
         scale = view.short(*hazy.shape[-2:], rng) / min(hazy.shape[-2:])
         if scale < 1:
@@ -227,9 +228,9 @@ class PairedPictures(Source):
         window = (..., *_window(*hazy.shape[-2:], view, rng))
         return _turned(hazy[0][window], clear[0][window], self.turns, rng)
 
-    def pairs(self, *, full: bool) -> list[Pair]:
+    def pairs(self, *, full: bool) -> list[ValidationPair]:
         """All held-out pairs; they are few."""
-        return [Pair(pair.key, partial(_read_pair, pair)) for pair in self.held_out]
+        return [ValidationPair(pair.key, partial(_read_pair, pair)) for pair in self.held_out]
 
 
 class Folders(PairedPictures):
@@ -278,7 +279,7 @@ class Sets(PairedPictures):
         super().__init__(training, held_out, str(options["training"]), turns=bool(options.get("turns", True)))
 
 
-class Mixture(Source):
+class Mixture(PairSource):
     """Several sources, each with its share of the samples; one judges.
 
     Args:
@@ -286,16 +287,16 @@ class Mixture(Source):
         judge: Whose held-out pairs validate.
     """
 
-    def __init__(self, sources: Sequence[tuple[Source, float]], judge: Source) -> None:
+    def __init__(self, sources: Sequence[tuple[PairSource, float]], judge: PairSource) -> None:
         shares = np.array([share for _, share in sources], dtype=float)
         self.sources, self.shares = [source for source, _ in sources], shares / shares.sum()
         self.judge = judge
 
     def draw(self, view: View, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """See :meth:`Source.draw`."""
+        """See :meth:`PairSource.draw`."""
         return self.sources[int(rng.choice(len(self.sources), p=self.shares))].draw(view, rng)
 
-    def pairs(self, *, full: bool) -> list[Pair]:
+    def pairs(self, *, full: bool) -> list[ValidationPair]:
         """The judge's."""
         return self.judge.pairs(full=full)
 
@@ -323,7 +324,7 @@ def open_sources(tables: Mapping[str, Any], root: Path, cache: Path, validation:
 
 def open_source(
     name: str, root: Path, cache: Path, options: Mapping[str, Any], validation: Mapping[str, Any]
-) -> Source:
+) -> PairSource:
     """Open one of the recipe's sources.
 
     Raises:
@@ -425,7 +426,7 @@ _PACKERS = {
     "exposures": (("multi_exposure.tar",), _pack_exposures),
 }
 
-_PAIRED: Mapping[str, Callable[[Path, Mapping[str, Any]], Source]] = {"folders": Folders, "sets": Sets}
+_PAIRED: Mapping[str, Callable[[Path, Mapping[str, Any]], PairSource]] = {"folders": Folders, "sets": Sets}
 
 _OPTIONS = {
     **dict.fromkeys(_PACKERS, ("share", "turns", "haze")),

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from training.hazy_pairs import Source
+from training.hazy_pairs import PairSource
 from training.recipe import Recipe
 from training.restorer_task import RestorerTask
-from training.validate import Pair
+from training.validate import ValidationPair
 from training.views import Views
 
 
@@ -28,7 +28,7 @@ class PairsTask(RestorerTask):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
         self.views = Views.of(recipe.data)
-        self.source: Source | None = None
+        self.source: PairSource | None = None
 
     def sample(self, index: int) -> dict[str, Tensor]:
         """See :meth:`Task.sample`."""
@@ -36,7 +36,7 @@ class PairsTask(RestorerTask):
         rng = np.random.default_rng((self.recipe.seed, index))
         return dict(zip(self.pair, self.source.draw(self.views.at(index // self.recipe.batch), rng), strict=True))
 
-    def validation(self, *, full: bool = False) -> Sequence[Pair]:
+    def validation(self, *, full: bool = False) -> Sequence[ValidationPair]:
         """See :meth:`RestorerTask.validation`."""
         assert self.source is not None, "prepare() comes first"
         return self.source.pairs(full=full)

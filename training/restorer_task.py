@@ -21,7 +21,7 @@ from restorers.checkpoint import save_file
 from restorers.networks import architecture
 from training.recipe import Recipe
 from training.task import Task
-from training.validate import Pair, sample_sheet, validate
+from training.validate import ValidationPair, sample_sheet, validate
 
 WEIGHTS_FILE = "weights.safetensors"
 """In a run's folder: the averaged weights of the last validation."""
@@ -52,10 +52,10 @@ class RestorerTask(Task):
             raise UsageError(
                 f"The recipe's network cannot be built ({first_line(error)}); mend its entries."
             ) from error
-        self._pairs: list[Pair] = []
+        self._pairs: list[ValidationPair] = []
 
     @abstractmethod
-    def validation(self, *, full: bool = False) -> Sequence[Pair]:
+    def validation(self, *, full: bool = False) -> Sequence[ValidationPair]:
         """Pairs never trained on: a quick selection for the loop, or all of them."""
 
     def open_validation(self) -> None:

@@ -32,7 +32,7 @@ from training.losses.semantic import IGNORED, segmentation, semantic_brightness
 from training.recipe import Recipe
 from training.restorer_task import RestorerTask
 from training.segmenters import create_segmenter, predict_labels
-from training.validate import Pair
+from training.validate import ValidationPair
 
 DARK_LUMA = (8.0, 34.0)
 UNDER_LUMA, OVER_LUMA = 60.0, 180.0
@@ -199,7 +199,7 @@ class SclLleTask(RestorerTask):
             "preservation": F.mse_loss(output[-1], known[-1][2]),
         }
 
-    def validation(self, *, full: bool = False) -> Sequence[Pair]:
+    def validation(self, *, full: bool = False) -> Sequence[ValidationPair]:
         """Pseudo-pairs of the held-out scenes, at their full size: the darkest exposure and the best one."""
         pairs = list(pseudo_pairs(self._root))
         return pairs if full else pairs[: int(self.recipe.validation.get("pairs", len(pairs)))]

@@ -21,7 +21,7 @@ SHEET_HEIGHT = 240
 
 
 @dataclass(frozen=True)
-class Pair:
+class ValidationPair:
     """A picture to restore and what it should become; made when it is needed.
 
     Attributes:
@@ -33,7 +33,7 @@ class Pair:
     make: Callable[[], tuple[Tensor, Tensor]]
 
 
-def some(pairs: Sequence[Pair], count: int) -> list[Pair]:
+def quick_selection(pairs: Sequence[ValidationPair], count: int) -> list[ValidationPair]:
     """``count`` of the pairs, always the same ones, in their order.
 
     Drawn, not taken in equal strides: where every scene comes with ten levels of haze, a stride of ten would meet one
@@ -45,7 +45,7 @@ def some(pairs: Sequence[Pair], count: int) -> list[Pair]:
 
 
 @torch.no_grad()
-def validate(model: nn.Module, pair: Pair, device: torch.device, protocol: str = DEFAULT) -> dict[str, float]:
+def validate(model: nn.Module, pair: ValidationPair, device: torch.device, protocol: str = DEFAULT) -> dict[str, float]:
     """PSNR and SSIM of a restored pair and of its input.
 
     Args:
@@ -72,7 +72,7 @@ def _measure(picture: Tensor, reference: Tensor, protocol: str) -> dict[str, flo
 
 
 @torch.no_grad()
-def sample_sheet(model: nn.Module, pairs: Sequence[Pair], device: torch.device) -> Tensor:
+def sample_sheet(model: nn.Module, pairs: Sequence[ValidationPair], device: torch.device) -> Tensor:
     """Rows of input, restored, reference; (3, H, W) in [0, 1]."""
     rows = []
     for pair in pairs:

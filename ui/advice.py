@@ -10,7 +10,7 @@ import re
 
 import gradio as gr
 
-from errors import HubError
+from errors import UnveilError
 from ui import html
 
 SIZES = "Where sizes differ"
@@ -75,7 +75,7 @@ def in_browser(said: object) -> str:
     return sentence
 
 
-def refused(error: HubError) -> str:
+def refused(error: UnveilError) -> str:
     """Say an error at the edge of the window, and return it as HTML for the place where the answer would be."""
     sentence = in_browser(error)
     gr.Warning(sentence)

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from errors import HubError
+from errors import UnveilError
 from eval import protocol as protocols
 from images import read_picture
 from restorers import registry
@@ -98,5 +98,5 @@ def said_to_callers() -> Iterator[None]:
     """Errors of this project become the one sentence that callers see; others stay in the server's log."""
     try:
         yield
-    except HubError as error:
+    except UnveilError as error:
         raise gr.Error(str(error), print_exception=False) from error

@@ -27,7 +27,7 @@ def thumbnails(engine: Engine, job: str, images: Sequence[str], request: gr.Requ
     """Small PNGs of the inputs of some pairs.
 
     Raises:
-        HubError: The job or its pictures are gone.
+        UnveilError: The job or its pictures are gone.
     """
     pairs = {pair.key: pair for pair in engine.jobs.image_set(job).pairs}
     folder = engine.scratch.folder(request)
@@ -43,7 +43,7 @@ def pictures(engine: Engine, job: str, image: str, method: str, request: gr.Requ
     """PNGs "Input", "Output" and, where there is one, "Reference" of one picture of a job.
 
     Raises:
-        HubError: The job or its pictures are gone, or the output cannot be made.
+        UnveilError: The job or its pictures are gone, or the output cannot be made.
     """
     images = engine.jobs.image_set(job)
     pair = next((pair for pair in images.pairs if pair.key == image), None)

@@ -6,7 +6,7 @@ from html import escape
 
 import gradio as gr
 
-from errors import HubError, ImageError
+from errors import ImageError, UnveilError
 from eval.column import show
 from eval.diagnose import METRICS, Diagnosis, Effect, ProtocolScores, diagnose
 from eval.metrics import registry as metrics
@@ -36,7 +36,7 @@ def build(engine: Engine) -> None:
             if not result:
                 raise ImageError("There is no result yet; drop a picture, or use the example pair.")
             return report(diagnose(read_picture(result), read_picture(clear) if clear else None))
-        except HubError as error:
+        except UnveilError as error:
             return refused(error)
 
     asked = start.click(

@@ -113,7 +113,7 @@ class Engine:
         """Load a model of a Hub repository and list it beside the built-in methods; returns its card.
 
         Raises:
-            HubError: It is no repository id, cannot be had, or is of no known kind.
+            UnveilError: It is no repository id, cannot be had, or is of no known kind.
         """
         facts = replace(self.restorer(name).card, name=name)
         if name not in registry.names():
@@ -158,7 +158,7 @@ class Engine:
 
         Raises:
             ImageError: No picture, or one that cannot be read.
-            HubError: The method cannot run.
+            UnveilError: The method cannot run.
         """
         if not path:
             raise ImageError("There is no picture yet; drop one, or click an example.")

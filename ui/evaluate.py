@@ -13,7 +13,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from errors import HubError, SetError, UsageError
+from errors import SetError, UnveilError, UsageError
 from eval import protocol as protocols
 from eval.archives import UPLOAD_LIMITS
 from eval.metrics import registry as metrics
@@ -104,7 +104,7 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
         try:
             found = place_sets(folder, files, others)
             image_set = open_placed(folder, *found)
-        except HubError as error:
+        except UnveilError as error:
             return None, refused(error), gr.skip()
         wanted = metrics.names() if image_set.has_references else _without_reference()
         named = gr.skip() if name.strip() else safe_stem(Path(files[0]).name if len(files) == 1 else "my-set")
@@ -132,7 +132,7 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
     ) -> tuple:
         try:
             started = submit(engine, state, names, uploads or [], wanted, with_policy(how, sizes), name, keep)
-        except HubError as error:
+        except UnveilError as error:
             return gr.skip(), refused(error), gr.skip(), gr.skip()
         return started, html.note("Starting …"), gr.Timer(active=True), describe(engine, started)
 
@@ -142,7 +142,7 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
             return gr.skip(), gr.Timer(active=False), gr.skip(), gr.skip()
         try:
             state = engine.jobs.state(current)
-        except HubError as error:
+        except UnveilError as error:
             gone = html.alert(in_browser(error))
             return gone, gr.Timer(active=False), gr.Button(visible=False), gr.Button(visible=False)
         shown = results.progress(state)

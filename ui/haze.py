@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from errors import HubError, ImageError, PromptError
+from errors import ImageError, PromptError, UnveilError
 from images import Picture, read_picture, write_picture
 from priors import prompts as library
 from priors.prompts import PromptSet
@@ -146,7 +146,7 @@ def build(engine: Engine) -> None:
             write_picture(drawn, overlay(pictures[place], density, opaque, stretch=spread))
             scores = [one.score(prompts) for one in encoded]
             shown_bars = _bars(encoded[place].similarities(prompts))
-        except HubError as error:
+        except UnveilError as error:
             return {said: gr.HTML(refused(error), visible=True)}
         names = numbered([picture.name for picture in pictures])
         return {
@@ -170,7 +170,7 @@ def build(engine: Engine) -> None:
             return gr.skip(), gr.skip(), None, gr.skip()
         try:
             found = library.load(path)
-        except HubError as error:
+        except UnveilError as error:
             return gr.skip(), gr.skip(), gr.skip(), gr.HTML(refused(error), visible=True)
         yes, no = "\n".join(found.positives), "\n".join(found.negatives)
         return yes, no, (path, yes, no) if found.learned else None, gr.skip()
@@ -178,7 +178,7 @@ def build(engine: Engine) -> None:
     def keep(yes: str, no: str, request: gr.Request) -> str | None:
         try:
             prompts = words(yes, no, None)
-        except HubError:
+        except UnveilError:
             return None
         path = engine.scratch.folder(request) / "prompts.json"
         path.write_text(prompts.to_json(), encoding="utf-8")
@@ -191,7 +191,7 @@ def build(engine: Engine) -> None:
             sets = [words(yes, no, taught) if name == MY_WORDS else library.get(name) for name in names]
             prior = load_clip(check_clip_name(model))
             ranked, skipped = compare_words(prior, path or EXAMPLES / "haze", sets)
-        except HubError as error:
+        except UnveilError as error:
             return refused(error)
         return _left_out(skipped) + _ranking(ranked)
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
-from errors import HubError, UsageError
+from errors import UnveilError, UsageError
 from eval import protocol as protocols
 from eval.archives import UPLOAD_LIMITS
 from eval.leaderboard import Leaderboard, build
@@ -175,7 +175,7 @@ class Jobs:
             timings: Whether restoring times are columns; files that are downloaded have none, as on the command line.
 
         Raises:
-            HubError: There is nothing to rank.
+            UnveilError: There is nothing to rank.
         """
         key = (job, self.state(job), timings)
         found = self._rankings.get(key)
@@ -235,7 +235,7 @@ class Jobs:
         folder = self._folder(job)
         try:
             self._score(job, folder, stop)
-        except HubError as error:
+        except UnveilError as error:
             _write_state(folder, replace(self.state(job), status="failed", message=str(error)))
         except Exception:
             logging.getLogger(__name__).exception("job %s failed", job)

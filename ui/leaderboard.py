@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from errors import HubError
+from errors import UnveilError
 from eval.leaderboard import build as rank
 from eval.metrics import registry as metrics
 from ui import board, html, text
@@ -60,7 +60,7 @@ def build(engine: Engine, tab: gr.Tab) -> None:
         try:
             ranking = rank(frame, images=which, timings=True)
             files = board.export_files(rank(frame, images=which), frame, engine.scratch.folder(request))
-        except HubError as error:
+        except UnveilError as error:
             return [html.alert(in_browser(error)), "", gr.Column(visible=False), *[gr.skip()] * (outputs - 3)]
         chosen = by if by in ranking.metrics else ranking.metrics[0]
         return [
@@ -76,7 +76,7 @@ def build(engine: Engine, tab: gr.Tab) -> None:
             return gr.skip(), gr.skip()
         try:
             ranking = rank(engine.store.frame(dataset=name, protocol_hash=digest), images=which, timings=True)
-        except HubError:
+        except UnveilError:
             return gr.skip(), gr.skip()
         spread_svg, pareto_svg = board.plots(ranking, by)
         return spread_svg, gr.HTML(pareto_svg, visible=bool(pareto_svg))

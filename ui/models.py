@@ -7,7 +7,7 @@ from html import escape
 
 import gradio as gr
 
-from errors import HubError
+from errors import UnveilError
 from eval.metrics.registry import spec
 from restorers import registry
 from restorers.card import TASKS, Figure, RestorerCard
@@ -37,7 +37,7 @@ def build(engine: Engine, method: gr.Dropdown, methods: gr.CheckboxGroup) -> Non
     def bring(wanted: str) -> tuple:
         try:
             facts = engine.load(wanted.strip())
-        except HubError as error:
+        except UnveilError as error:
             return refused(error), gr.skip(), gr.skip(), gr.skip()
         message = f"{facts.name} is loaded: choose it on Restore, or tick it on Evaluate."
         return (
@@ -95,7 +95,7 @@ def _decimals(metric: str) -> int:
     """Decimals of a metric; cards of other people's models may name one that is not known here."""
     try:
         return spec(metric).decimals
-    except HubError:
+    except UnveilError:
         return 4
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from errors import HubError
+from errors import UnveilError
 from images import is_picture_name, read_picture, write_picture
 from restorers import registry
 from restorers.card import TASKS, RestorerCard
@@ -80,7 +80,7 @@ def build(engine: Engine) -> gr.Dropdown:
     def restore(path: str | None, name: str, refined: bool, request: gr.Request) -> dict:
         try:
             result = engine.restore_upload(path, (engine.refined(name) if refined else None) or name, request)
-        except HubError as error:
+        except UnveilError as error:
             return {message: gr.HTML(refused(error), visible=True)}
         return {
             message: gr.HTML(visible=False),
@@ -97,7 +97,7 @@ def build(engine: Engine) -> gr.Dropdown:
         drawn = engine.scratch.folder(request) / f"{safe_stem(path)}.png"
         try:
             write_picture(drawn, read_picture(path).pixels)
-        except HubError:
+        except UnveilError:
             return gr.Image(visible=False)  # to restore it is to be told why
         return gr.Image(str(drawn), visible=True)
 

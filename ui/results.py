@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from errors import HubError
+from errors import UnveilError
 from eval.cases import worst_cases
 from eval.column import show
 from eval.metrics import registry as metrics
@@ -121,7 +121,7 @@ def build(engine: Engine, job: gr.Textbox) -> View:
             return nothing
         try:
             state = engine.jobs.state(current)
-        except HubError:
+        except UnveilError:
             return nothing  # the progress line says so
         try:
             now = (current, state.done, state.ended)
@@ -132,7 +132,7 @@ def build(engine: Engine, job: gr.Textbox) -> View:
             if not state.done:
                 return [(*now, 0.0), html.empty(text.EVALUATE_TABLE_EMPTY), "", gr.Column(visible=False), *nothing[4:]]
             ranking = engine.jobs.ranking(current, timings=True)
-        except HubError as error:
+        except UnveilError as error:
             return [(current, -1, False, time.time()), html.alert(in_browser(error)), "", *nothing[3:]]
         seen_now = (*now, time.time())
         tables = [seen_now, board.table(ranking), board.failures(ranking)]
@@ -158,7 +158,7 @@ def build(engine: Engine, job: gr.Textbox) -> View:
         try:
             rows = worst_cases(engine.jobs.frame(current), by, name)
             thumbnails = cases.thumbnails(engine, current, list(rows["image"]), request)
-        except HubError as error:
+        except UnveilError as error:
             return [], [], html.note(escape(in_browser(error))), gr.Row(visible=False), spread_svg, gr.skip(), gr.skip()
         decimals = metrics.spec(by).decimals
         captions = [
@@ -178,7 +178,7 @@ def build(engine: Engine, job: gr.Textbox) -> View:
         image = images[event.index]
         try:
             pictures = cases.pictures(engine, current, image, name, request)
-        except HubError as error:
+        except UnveilError as error:
             return refused(error), gr.Row(visible=False), None, None, None
         words = _case_words(engine.jobs.frame(current), image, name)
         found = [pictures.get(side) for side in shown]

@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open, report, score, write, summarise."""
-    from errors import HubError, UsageError
+    from errors import UnveilError, UsageError
     from eval import console, protocol
     from eval.distributed import parse_shard
     from eval.methods import Method
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             console.tell("Stopped. What is done is kept; the same command with --resume goes on.")
             return 130
-        except HubError:
+        except UnveilError:
             if not len(store):
                 _remove(journal)
             raise

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from errors import HubError, ImageError, UsageError
+from errors import ImageError, UnveilError, UsageError
 
 if TYPE_CHECKING:
     from restorers.pipeline import Tile
@@ -153,7 +153,7 @@ def _restore_all(
             )
         except UsageError:
             raise
-        except HubError as error:
+        except UnveilError as error:
             failed += 1
             _watch("")
             print(f"error: {error}", file=sys.stderr)

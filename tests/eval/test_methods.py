@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from errors import SetError, UnknownNameError, UsageError
+from errors import ModelError, SetError, UnknownNameError, UsageError
 from eval.methods import parse_method, parse_methods, remarks, results_of
 from eval.runner import run
 from eval.store import Store
-from eval.units import ModelError
 from tests.eval.pictures import files, write_folders, write_tar, write_zip
 from tests.eval.test_runner import finish, plan_of
 

@@ -112,12 +112,12 @@ def test_a_tokenizer_of_another_model(tmp_path):
 
 CHILD = """
 import sys
-from errors import HubError
+from errors import UnveilError
 from priors.clip import load
 for name in sys.argv[1:]:
     try:
         print(name, "sha256", load(name).sha256)
-    except HubError as error:
+    except UnveilError as error:
         print(name, type(error).__name__, error)
 """
 

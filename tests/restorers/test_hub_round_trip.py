@@ -14,7 +14,7 @@ from tests.standin_hub import TOKEN, StandInHub
 
 PREAMBLE = """
 import json, sys, torch
-from errors import HubError
+from errors import UnveilError
 from restorers import hub
 from tests.restorers import tiny
 tiny.install()
@@ -22,7 +22,7 @@ tiny.install()
 def attempt(name, **options):
     try:
         model = hub.load(name, device="cpu", **options)
-    except HubError as error:
+    except UnveilError as error:
         return type(error).__name__ + ": " + str(error)
     with torch.inference_mode():
         return {"sha256": model.weights_sha256, "title": model.card.title,
@@ -91,7 +91,7 @@ def test_pushing_without_a_token_is_one_sentence(child, hub, tmp_path):
 from restorers.publish import push
 try:
     push(tiny.make(), "lab/refused")
-except HubError as error:
+except UnveilError as error:
     print(json.dumps(str(error)))
 """
     message = child(hub.environment(tmp_path), code)

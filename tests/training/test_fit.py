@@ -14,7 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from errors import HubError, SetError, UsageError
+from errors import SetError, UnveilError, UsageError
 from restorers.networks import create_embedded, entries
 from tests.training import toy_data
 from training import fit as loop
@@ -131,7 +131,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(data, cache, tmp_path, monkeypa
         return {"loss": value, "l1": value}
 
     monkeypatch.setattr("training.dehaze.DehazeTask.forward", broken)
-    with pytest.raises(HubError, match="no longer finite at step 2"):
+    with pytest.raises(UnveilError, match="no longer finite at step 2"):
         fit(Recipe(**toy_data.recipe()), options(data, cache, tmp_path))
 
 
@@ -155,7 +155,7 @@ def test_a_state_of_another_recipe_is_refused(straight, data, cache, tmp_path):
         with pytest.raises(UsageError, match=complaint):
             fit(Recipe(**toy_data.recipe(**changes)), options(data, cache, tmp_path, resume=True, changed=True))
     (tmp_path / "state.pt").write_bytes(b"PK nonsense")
-    with pytest.raises(HubError, match="damaged"):
+    with pytest.raises(UnveilError, match="damaged"):
         fit(recipe, options(data, cache, tmp_path, resume=True))
 
 
@@ -248,7 +248,7 @@ def test_two_processes_equal_one_with_the_same_batch(growth, data, cache, tmp_pa
 
 def test_evaluate_and_publish_make_an_embedded_method(straight, data, cache, tmp_path, capsys):
     folder = straight[0]
-    with pytest.raises(HubError, match="evaluate"):
+    with pytest.raises(UnveilError, match="evaluate"):
         from training.publish import publish
 
         publish(folder, tmp_path)
@@ -262,7 +262,7 @@ def test_evaluate_and_publish_make_an_embedded_method(straight, data, cache, tmp
     model = factory()
     assert sum(p.numel() for p in model.parameters()) == card.parameters
     (tmp_path / "toy-one.safetensors").write_bytes(b"something else")
-    with pytest.raises(HubError, match="has changed since it was measured"):
+    with pytest.raises(UnveilError, match="has changed since it was measured"):
         create_embedded(card, {"architecture": "aecr_net"}, tmp_path)
 
 

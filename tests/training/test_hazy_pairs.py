@@ -19,9 +19,9 @@ from tests.training import toy_data
 from training.data import reduce_picture
 from training.degradations import haze
 from training.dehaze import DehazeTask
-from training.hazy_pairs import Folders, HazeRange, Mixture, Scenes, Sets, Source, _drawn_depth, open_source
+from training.hazy_pairs import Folders, HazeRange, Mixture, PairSource, Scenes, Sets, _drawn_depth, open_source
 from training.recipe import Recipe
-from training.validate import some
+from training.validate import quick_selection
 from training.views import View
 
 
@@ -107,7 +107,7 @@ def test_views_set_crop_and_zoom_by_step(data, cache):
 
 
 def test_a_mixture_draws_by_shares_and_validates_by_its_judge():
-    class Constant(Source):
+    class Constant(PairSource):
         def __init__(self, value):
             self.value = value
 
@@ -166,10 +166,10 @@ def test_the_quick_selection_spreads_over_draws(data, cache, draws):
 def test_some_of_the_pairs_meet_every_haze_level(task):
     """Ten levels follow each other: every tenth pair would always be the same level."""
     pairs = list(task.validation(full=True)) * 25
-    chosen = some(pairs, 50)
-    assert chosen == some(pairs, 50) and len(chosen) == 50
+    chosen = quick_selection(pairs, 50)
+    assert chosen == quick_selection(pairs, 50) and len(chosen) == 50
     assert len({pair.name.rsplit("-", 1)[1] for pair in chosen}) == len(haze.SOTS_BETAS)
-    assert some(pairs, 1000) == pairs
+    assert quick_selection(pairs, 1000) == pairs
 
 
 def test_uneven_validation_repeats_itself(data, cache):
@@ -304,7 +304,7 @@ ON_THE_HUB = """
 import sys
 from pathlib import Path
 import numpy as np
-from errors import HubError
+from errors import UnveilError
 from tests.training import toy_data
 from training.dehaze import DehazeTask
 from training.recipe import Recipe
@@ -313,7 +313,7 @@ for training, validation in zip(sys.argv[1::2], sys.argv[2::2]):
     task = DehazeTask(Recipe(**toy_data.recipe(loss={"l1": 1.0}, data=data, validation={}, manifest={})))
     try:
         task.prepare(Path("nowhere"), Path("nowhere"))
-    except HubError as error:
+    except UnveilError as error:
         print(error)
     else:
         sample = task.sample(3)

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from errors import HubError, MetricError, SetError
+from errors import MetricError, SetError, UnveilError
 from eval import protocol as protocols
 from eval.alignment import align
 from eval.protocol import Mismatch
@@ -88,7 +88,7 @@ def test_sizes_that_differ_are_announced_and_scored_as_chosen(engine, tmp_path: 
 
     job = start_job(engine, [inputs], [references], ["input"], wanted=["psnr"])
     wait_for(engine, job)
-    with pytest.raises(HubError) as caught:
+    with pytest.raises(UnveilError) as caught:
         engine.jobs.ranking(job, timings=True)
     assert SIZES in in_browser(caught.value) and "+center-crop" not in in_browser(caught.value)
 

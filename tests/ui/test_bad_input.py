@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import HubError, ImageError, SetError, UnknownNameError, UsageError, WeightsError
+from errors import ImageError, SetError, UnknownNameError, UnveilError, UsageError, WeightsError
 from eval.archives import Limits
 from priors.prompts import PromptSet
 from restorers.base import Restorer
@@ -29,7 +29,7 @@ def report_of(engine: Engine, *sides: Path) -> str:
     return pairing(open_placed(folder, *places).report)
 
 
-def is_a_sentence(error: HubError) -> bool:
+def is_a_sentence(error: UnveilError) -> bool:
     text = str(error)
     return text.endswith(".") and "\n" not in text and "Traceback" not in text and len(text) < 400
 

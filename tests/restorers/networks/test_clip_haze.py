@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from errors import HubError, WeightsError
+from errors import UnveilError, WeightsError
 from restorers.base import count_parameters
 from restorers.guidance import load_guide
 from restorers.networks import clip_haze
@@ -165,7 +165,7 @@ def test_another_clip_than_the_trained_one_is_refused_where_it_matters(tmp_path)
 
 
 def test_a_missing_clip_is_said():
-    with pytest.raises(HubError, match="no folder"):
+    with pytest.raises(UnveilError, match="no folder"):
         tiny("density", "local-dir:/nowhere").eval()(torch.rand(1, 3, 32, 32))
 
 

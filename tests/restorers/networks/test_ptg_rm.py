@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from errors import HubError, WeightsError
+from errors import UnveilError, WeightsError
 from restorers import hub, registry
 from restorers.base import Restorer, count_parameters, load_weights
 from restorers.card import RestorerCard
@@ -330,5 +330,5 @@ def test_a_fresh_wrapper_of_any_base_is_the_base_at_odd_sizes_and_comes_back_fro
 
 def test_a_base_that_nobody_can_build_again_is_refused_by_name(tmp_path):
     write_folder(ptg_rm(Doubler(), guide="none", width=8, dimension=6), tmp_path / "model")
-    with pytest.raises(HubError, match="doubler"):
+    with pytest.raises(UnveilError, match="doubler"):
         hub.load(tmp_path / "model")
