@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import gradio as gr
 
+from errors import UnveilError, UsageError
 from ui import api, diagnose, evaluate, haze, leaderboard, models, restore, text, theme
 from ui.engine import Engine
 from ui.settings import Settings, from_environment
@@ -56,5 +59,15 @@ def launch(settings: Settings, **options: object) -> tuple[gr.Blocks, Engine]:
     return page, engine
 
 
+def main() -> int:
+    """Serve until stopped; returns the exit status: 1 failed, 2 unusable settings."""
+    try:
+        launch(from_environment())
+    except UnveilError as error:
+        print(f"app.py: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
 if __name__ == "__main__":
-    launch(from_environment())
+    sys.exit(main())

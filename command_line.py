@@ -17,7 +17,10 @@ from errors import UnveilError, UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line, without the whole usage before it."""
+    """Says what is wrong with the arguments in one line, without the usage before it; knows no shortened options."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False} | options)
 
     def error(self, message: str) -> NoReturn:
         """End with status 2."""

@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import os
 import re
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,14 +23,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from errors import ImageError
+from decoding import ORIENTATION, refuse_strange_tiff, to_rgb
+from errors import ImageError, first_line
 
 if TYPE_CHECKING:
     import torch
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pnm")
 """File name endings that are taken for pictures."""
 
 UNREAD = {
@@ -42,6 +45,7 @@ UNREAD = {
     ".tga": "TGA",
     ".exr": "EXR",
     ".hdr": "HDR",
+    ".pfm": "PFM",
     ".dng": "DNG",
     ".cr2": "CR2",
     ".nef": "NEF",
@@ -49,7 +53,7 @@ UNREAD = {
 }
 """File name endings of pictures that are not read, and what people call them."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
 """Pillow's names of the formats that are decoded; anything else is refused whatever its name says."""
 
 MAX_PIXELS = 100_000_000
@@ -58,7 +62,17 @@ MAX_PIXELS = 100_000_000
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """BT.601 full-range grey of red, green and blue: OpenCV, Pillow and the low-light codes."""
 
-_ORIENTATION = 0x0112
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+_WRITTEN: dict[str, dict[str, object]] = {
+    ".png": {"format": "PNG", "compress_level": 4},
+    ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".webp": {"format": "WEBP", "lossless": True},
+    ".tif": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
+    ".tiff": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
+    ".bmp": {"format": "BMP"},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +127,8 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 def list_pictures(folder: str | Path, recursive: bool = True) -> list[Path]:
     """Pictures below a folder in natural order; hidden files and ``__MACOSX`` are passed over.
 
+    Links to folders are followed. Each folder is listed once, under its own name rather than a link's.
+
     Raises:
         ImageError: The folder does not exist.
     """
@@ -129,15 +145,20 @@ def list_unread(folder: str | Path, recursive: bool = True) -> list[Path]:
 
 
 def read_size(source: str | Path | bytes, *, name: str | None = None) -> tuple[int, int]:
-    """Height and width as displayed, read from the header alone.
+    """Height and width as displayed, without decoding a pixel.
+
+    The first bytes of a file are enough, but a PNG may say only behind its pixels that it lies on its side.
 
     Raises:
         ImageError: The file is not a picture that is understood.
     """
     data, name = _bytes_of(source, name)
+    if data.startswith(_PNG):
+        data = _png_facts(data)
     with _opened(data, name) as image, _decoding(name):
         width, height = image.size
-        turned = image.format != "TIFF" and _orientation(image, header_only=True) in (5, 6, 7, 8)
+        # of a PNG, image.getexif() would decode the pixels; of a TIFF, the size is that of the upright picture
+        turned = image.format != "TIFF" and Image.Image.getexif(image).get(ORIENTATION) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
 
 
@@ -165,9 +186,7 @@ def read_picture(source: str | Path | bytes, *, name: str | None = None, max_pix
                 f"{max_pixels / 1e6:.0f} MPix; make it smaller or cut it into parts."
             )
         with _decoding(name):
-            orientation = _orientation(image)
-            image.load()
-            pixels, notes = _to_rgb(image, data, orientation)
+            pixels, notes = to_rgb(image, data)
     pixels = np.ascontiguousarray(pixels)
     pixels.flags.writeable = False
     return Picture(pixels, sha256, name, tuple(notes))
@@ -210,22 +229,15 @@ def encode_picture(pixels: np.ndarray | torch.Tensor, suffix: str = ".png") -> b
     if not isinstance(pixels, np.ndarray):
         pixels = to_pixels(pixels)
     suffix = suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ImageError(f"Cannot write a {suffix or 'nameless'} file; use one of {', '.join(SUFFIXES)}.")
+    if suffix not in _WRITTEN:
+        raise ImageError(f"Cannot write a {suffix or 'nameless'} file; use one of {', '.join(_WRITTEN)}.")
     shape_is_right = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
     if pixels.dtype not in (np.uint8, np.uint16) or not shape_is_right:
         raise ImageError(f"expected uint8 or uint16 pixels (H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}.")
     if pixels.dtype == np.uint16:
         return _encode_16_bit(pixels, suffix)
-    options: dict[str, object] = {
-        ".png": {"format": "PNG", "compress_level": 4},
-        ".webp": {"format": "WEBP", "lossless": True},
-        ".bmp": {"format": "BMP"},
-        ".tif": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
-        ".tiff": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
-    }.get(suffix, {"format": "JPEG", "quality": 95, "subsampling": 0})
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, **options)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, **_WRITTEN[suffix])
     return stream.getvalue()
 
 
@@ -243,7 +255,7 @@ def write_picture(path: str | Path, pixels: np.ndarray | torch.Tensor) -> str:
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        raise ImageError(f"Cannot write {str(path)!r} ({_short(error)}); check the folder.") from error
+        raise ImageError(f"Cannot write {str(path)!r} ({first_line(error)}); check the folder.") from error
     return hashlib.sha256(data).hexdigest()
 
 
@@ -266,14 +278,28 @@ def _listed(folder: Path, suffixes: tuple[str, ...], recursive: bool) -> list[Pa
     if not folder.is_dir():
         raise ImageError(f"There is no folder {str(folder)!r}; check the path.")
 
-    def walk() -> Iterator[Path]:
-        for path in folder.rglob("*") if recursive else folder.iterdir():
-            inside = path.relative_to(folder)
-            hidden = any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
-            if not hidden and path.suffix.lower() in suffixes and path.is_file():
-                yield path
+    found = [path for path in _files(folder, recursive) if path.suffix.lower() in suffixes and path.is_file()]
+    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
-    return sorted(walk(), key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+def _files(folder: Path, recursive: bool) -> Iterator[Path]:
+    """What is no folder; linked folders come after all that lie in here, and none twice, so loops of links end."""
+    seen: set[str] = set()
+    waiting = [str(folder)]
+    for top in waiting:
+        for here, folders, files in os.walk(top):
+            real = os.path.realpath(here)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(filter(_is_shown, folders)) if recursive else []
+            waiting += [path for name in folders if os.path.islink(path := os.path.join(here, name))]
+            yield from (Path(here, name) for name in filter(_is_shown, files))
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith(".") and name != "__MACOSX"
 
 
 def _bytes_of(source: str | Path | bytes, name: str | None) -> tuple[bytes, str]:
@@ -287,7 +313,7 @@ def _bytes_of(source: str | Path | bytes, name: str | None) -> tuple[bytes, str]
         except FileNotFoundError as error:
             raise ImageError(f"There is no picture {str(path)!r}; check the path.") from error
         except OSError as error:
-            raise ImageError(f"{name} cannot be read ({_short(error)}).") from error
+            raise ImageError(f"{name} cannot be read ({first_line(error)}).") from error
     if not data:
         raise ImageError(f"{name} is empty (0 bytes); copy or upload it again.")
     return data, name
@@ -301,150 +327,40 @@ def _decoding(name: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, MemoryError, struct.error) as error:
-        raise ImageError(f"{name} is damaged or cut off ({_short(error)}); export it again as PNG.") from error
+        raise ImageError(f"{name} is damaged or cut off ({first_line(error)}); export it again as PNG.") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} claims far too many pixels and was not decoded; make it smaller.") from error
 
 
-def _orientation(image: Image.Image, header_only: bool = False) -> int:
-    """EXIF orientation, 1 if there is none; Pillow decodes a whole PNG to answer unless told not to."""
-    if header_only and image.format == "PNG":
-        exif = Image.Exif()
-        exif.load(image.info.get("exif", b""))
-    else:
-        exif = image.getexif()
-    return exif.get(_ORIENTATION, 1)
+def _png_facts(data: bytes) -> bytes:
+    """A PNG without pixels: its size and whatever may hold an orientation, from before and behind the pixels."""
+    kept, at, complete = [_PNG], len(_PNG), False
+    while at + 8 <= len(data):
+        length, tag = struct.unpack_from(">I4s", data, at)
+        end = at + length + 12
+        if tag in (b"IHDR", b"eXIf", b"tEXt", b"zTXt", b"iTXt") and end <= len(data):
+            kept.append(data[at:end])
+        complete, at = complete or tag == b"IDAT", end
+    if not complete:
+        return data  # its head is cut off: the decoder says so
+    return b"".join([*kept, struct.pack(">I4sI", 0, b"IDAT", zlib.crc32(b"IDAT"))])
 
 
 def _opened(data: bytes, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures, and of TIFF files seen by their heads
-            _refuse_deep_tiff(data, name)
-            return Image.open(io.BytesIO(data), formats=FORMATS)
+            refuse_strange_tiff(data, name)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} claims far too many pixels and was not decoded; make it smaller.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ImageError(
-            f"{name} is not a picture this reader knows (PNG, JPEG, WebP, TIFF, BMP); export it as PNG."
+            f"{name} is not a picture this reader knows (PNG, JPEG, WebP, TIFF, BMP, PPM, PGM); export it as PNG."
         ) from error
-
-
-def _refuse_deep_tiff(data: bytes, name: str) -> None:
-    """Say what is in a TIFF of floats or of more than 16 bits; some of them Pillow does not know for TIFF.
-
-    Raises:
-        ImageError: It is such a file.
-    """
-    if data[:4] not in TiffImagePlugin.PREFIXES:
-        return
-    try:
-        head = data[: 16 if 43 in data[2:4] else 8]  # 43 is BigTIFF
-        tags, stream = TiffImagePlugin.ImageFileDirectory_v2(head), io.BytesIO(data)
-        stream.seek(tags.next)
-        tags.load(stream)
-        bits, floats = max(tags.get(258, (8,))), 3 in tags.get(339, (1,))
-    except (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, struct.error):
-        return  # damaged, or cut off: the decoder says so
-    if floats or bits > 16:
-        kind = "floats" if floats else "integers"
-        raise ImageError(f"{name} is a TIFF with {bits}-bit {kind}, which are not read; export it with 8 or 16 bits.")
-
-
-def _to_rgb(image: Image.Image, data: bytes, orientation: int) -> tuple[np.ndarray, list[str]]:
-    notes: list[str] = []
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":
-        notes.append(f"first of {frames} frames used")
-    if _bits_per_channel(image, data) == 16:
-        return _read_16_bit(image, data, orientation, notes), notes
-    profile = image.info.get("icc_profile")
-    if orientation != 1:
-        image = ImageOps.exif_transpose(image)  # nothing to do for TIFF, which Pillow turns while loading
-        notes.append("EXIF orientation applied")
-    if image.mode == "P":
-        notes.append("palette expanded")
-    alpha = None
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        alpha = image.getchannel("A")
-        image = image.convert("RGB")
-    if profile:
-        image = _to_srgb(image, profile, notes)
-    if image.mode != "RGB":
-        said = {"L": "grey copied to three channels", "1": "black and white copied to three channels"}
-        if image.mode != "P":
-            notes.append(said.get(image.mode, f"{image.mode} converted to RGB"))
-        image = image.convert("RGB")
-    if alpha is not None and alpha.getextrema()[0] < 255:
-        image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
-        notes.append("alpha composited over white")
-    return np.asarray(image), notes
-
-
-def _bits_per_channel(image: Image.Image, data: bytes) -> int:
-    """Bits a channel in the file: Pillow itself shows 16-bit RGB as 8-bit, and saturates 16-bit grey."""
-    if image.format == "PNG":
-        return 16 if data[24] == 16 else 8
-    if image.format == "TIFF":
-        return 16 if max(image.tag_v2.get(258, (8,))) == 16 else 8
-    return 8
-
-
-def _read_16_bit(image: Image.Image, data: bytes, orientation: int, notes: list[str]) -> np.ndarray:
-    """OpenCV keeps 16 bits where Pillow does not; returns (H, W, 3) uint16 and adds to ``notes``."""
-    import cv2
-
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype != np.uint16:
-        raise ValueError("16-bit samples could not be decoded")
-    notes.append("read with 16 bits a channel")
-    if image.info.get("icc_profile") and not _is_srgb(image.info["icc_profile"]):
-        notes.append("ICC profile ignored (16 bits a channel)")
-    if pixels.ndim == 2:
-        notes.append("grey copied to three channels")
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    else:
-        alpha = pixels[..., 3:].astype(np.float64) / 65535 if pixels.shape[2] == 4 else None
-        pixels = pixels[..., 2::-1]
-        if alpha is not None and alpha.min() < 1:
-            pixels = np.rint(pixels * alpha + 65535 * (1 - alpha)).astype(np.uint16)
-            notes.append("alpha composited over white")
-    if orientation != 1:
-        notes.append("EXIF orientation applied")
-    if image.format == "PNG":  # OpenCV turns TIFF by itself
-        pixels = np.rot90(pixels, {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}.get(orientation, 0))
-        pixels = pixels[:, ::-1] if orientation in (2, 4, 5, 7) else pixels
-    return pixels
-
-
-def _is_srgb(profile: bytes) -> bool:
-    """Whether a profile says of itself that it is sRGB (then nothing needs to be converted)."""
-    try:
-        description = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return False
-    return "srgb" in description.lower()
-
-
-def _to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
-    """Convert to sRGB by the embedded profile; a profile that does not fit is ignored and said so."""
-    if image.mode not in ("RGB", "L", "CMYK"):
-        image = image.convert("RGB")
-    if image.mode == "RGB" and _is_srgb(profile):
-        return image
-    try:
-        converted = ImageCms.profileToProfile(
-            image,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            outputMode="RGB",
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        notes.append("damaged ICC profile ignored")
-        return image
-    notes.append("ICC profile converted to sRGB")
-    return converted
+    if image.mode == "F":
+        raise ImageError(f"{name} holds floats (PFM), which are not read; export it with 8 or 16 bits.")
+    return image
 
 
 def _encode_16_bit(pixels: np.ndarray, suffix: str) -> bytes:
@@ -454,7 +370,3 @@ def _encode_16_bit(pixels: np.ndarray, suffix: str) -> bytes:
         raise ImageError(f"{suffix} cannot hold 16 bits a channel; write PNG or TIFF.")
     bgr = pixels[..., ::-1] if pixels.ndim == 3 else pixels
     return cv2.imencode(suffix, np.ascontiguousarray(bgr))[1].tobytes()
-
-
-def _short(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:120] or type(error).__name__

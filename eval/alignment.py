@@ -8,7 +8,7 @@ import numpy as np
 
 from errors import MetricError
 from eval.metrics.color import grey, luma
-from eval.protocol import Protocol
+from eval.protocol import MODCROP, Protocol
 from images import Picture
 from resample import imresize
 
@@ -71,6 +71,11 @@ def _match_sizes(x: np.ndarray, y: np.ndarray, protocol: Protocol, notes: list[s
         return x, y
     policy = protocol.size_mismatch
     sizes = f"the output is {w}x{h} and the reference {rw}x{rh}"
+    few = max(abs(h - rh), abs(w - rw)) <= MODCROP
+    if policy == "modcrop" and few:
+        height, width = min(h, rh), min(w, rw)
+        notes.append(f"cut at the bottom and right to {width}x{height}: {sizes}")
+        return x[:height, :width], y[:height, :width]
     if policy == "center-crop":
         height, width = min(h, rh), min(w, rw)
         notes.append(f"cut to the common centre {width}x{height}: {sizes}")
@@ -84,11 +89,14 @@ def _match_sizes(x: np.ndarray, y: np.ndarray, protocol: Protocol, notes: list[s
     if policy == "resize-reference":
         notes.append(f"reference resized: {sizes}")
         return x, _resize(y, (h, w))
-    example = "sots-10px" if (rh, rw) == (h + 20, w + 20) else "center-crop"
-    layout = "; this is the layout of SOTS indoor" if example == "sots-10px" else ""
+    layout, example, more = "", "center-crop", "or resize-output, resize-reference"
+    if (rh, rw) == (h + 20, w + 20):
+        layout, example, more = "; this is the layout of SOTS indoor", "sots-10px", f"or center-crop, {more[3:]}"
+    elif few:  # the other policies would compare pixels that do not belong together
+        example, more = "modcrop", "the larger is cut at the bottom and right, to a multiple of the scale"
     raise MetricError(
         f"Sizes differ: {sizes}{layout}; restore at the input's size, or name a policy in the protocol, "
-        f"for example {protocol.name.partition('+')[0]}+{example} (or center-crop, resize-output, resize-reference)."
+        f"for example {protocol.name.partition('+')[0]}+{example} ({more})."
     )
 
 

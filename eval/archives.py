@@ -9,7 +9,6 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
-import hashlib
 import lzma
 import stat
 import tarfile
@@ -20,9 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from errors import ImageError, SetError
-from eval.sources import BrokenSource, Source, SpanSource, ZipSource
-from images import is_picture_name
+from errors import SetError
+from eval.sources import BrokenSource, Source, SpanSource, ZipSource, same_bytes
+from images import UNREAD, is_picture_name
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".gz")
 
@@ -67,6 +66,12 @@ def list_zip(path: Path, limits: Limits | None = None, also: Sequence[str] = ())
     _check_limits(path, len(members), total, limits)
     sources: list[Source] = []
     remarks: list[str] = []
+    old = [member.filename for member in members if _in_old_code_page(member)]
+    if old:
+        remarks.append(
+            f"{path.name} has names in an old code page ({old[0]} for one), which may read wrong and then pair with "
+            "nothing; zip the folder again with names in UTF-8."
+        )
     for index, member in enumerate(members):
         name = zip_name(member)
         kind = stat.S_IFMT(member.external_attr >> 16)
@@ -82,6 +87,8 @@ def list_zip(path: Path, limits: Limits | None = None, also: Sequence[str] = ())
             remarks.append(reason)
         elif is_picture_name(name) or PurePosixPath(name).name in also:
             sources.append(ZipSource(name, member.file_size, str(path), index, member.CRC))
+        elif reason := unread(name):
+            remarks.append(reason)
     return _without_repeats(sources, remarks), remarks
 
 
@@ -92,6 +99,10 @@ def zip_name(member: zipfile.ZipInfo) -> str:
         with contextlib.suppress(UnicodeError):  # else it really is an old code page, and cp437 is reversible
             name = name.encode("cp437").decode("utf-8")
     return name.replace("\\", "/")
+
+
+def _in_old_code_page(member: zipfile.ZipInfo) -> bool:
+    return not member.flag_bits & 0x800 and not member.filename.isascii() and zip_name(member) == member.filename
 
 
 def list_tar(path: Path, limits: Limits | None = None) -> tuple[list[Source], list[str]]:
@@ -120,6 +131,8 @@ def list_tar(path: Path, limits: Limits | None = None) -> tuple[list[Source], li
                     remarks.append(reason)
                 elif is_picture_name(name):
                     sources.append(SpanSource(name.removeprefix("./"), member.size, str(path), member.offset_data))
+                elif reason := unread(name):
+                    remarks.append(reason)
     except (tarfile.TarError, OSError) as error:
         raise SetError(f"{path.name} is not a tar that can be read ({error}); pack it again.") from error
     return _without_repeats(sources, remarks), remarks
@@ -155,6 +168,12 @@ def plain_tar(path: Path, hold: list[object], limits: Limits | None = None) -> P
         raise SetError(f"{path.name} is damaged or cut off ({error}); pack it again.") from error
     hold.append(folder)
     return copy
+
+
+def unread(name: str) -> str | None:
+    """What to say of a picture in a format that is not read; None for anything else."""
+    kind = UNREAD.get(PurePosixPath(name).suffix.lower())
+    return f"{name} was left out: {kind} files are not read; save it as PNG." if kind else None
 
 
 def _check_limits(path: Path, count: int, total: int, limits: Limits) -> None:
@@ -205,16 +224,7 @@ def _without_repeats(sources: list[Source], remarks: list[str]) -> list[Source]:
 
 def _same_content(one: Source, other: Source) -> bool:
     """Whether two members hold the same bytes, by their checksums where the archive has some."""
-    if one.fingerprint() != other.fingerprint():
-        return False
-    try:
-        return isinstance(one, ZipSource) or _digest(one) == _digest(other)
-    except ImageError:  # cut off, or too large to be a picture: nobody can say
-        return False
-
-
-def _digest(source: Source) -> bytes:
-    return hashlib.sha256(source.read_bytes()).digest()
+    return one.fingerprint() == other.fingerprint() and (isinstance(one, ZipSource) or same_bytes(one, other))
 
 
 def _readable(name: str) -> str:

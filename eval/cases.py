@@ -11,7 +11,7 @@ import numpy as np
 
 from errors import UnknownNameError
 from eval import stats
-from eval.selection import select
+from eval.selection import chosen, select
 
 if TYPE_CHECKING:
     import pandas
@@ -71,7 +71,7 @@ def worst_cases(
     method: str,
     k: int = 6,
     *,
-    protocol_hash: str | None = None,
+    protocol: str | None = None,
     dataset: str | None = None,
     specs: Mapping[str, MetricSpec] | None = None,
 ) -> pandas.DataFrame:
@@ -80,13 +80,11 @@ def worst_cases(
     Pictures without a score are no cases of this list: they are the leaderboard's failures.
 
     Raises:
+        UsageError: There are no rows of this protocol or set.
         UnknownNameError: There are no scores of this metric or method.
     """
-    rows = frame[frame["value"].notna()]
-    if protocol_hash:
-        rows = rows[rows["protocol_hash"].str.startswith(protocol_hash)]
-    if dataset is not None:
-        rows = rows[rows["dataset"] == dataset]
+    rows = chosen(frame, protocol, None if dataset is None else [dataset])
+    rows = rows[rows["value"].notna()]
     for kind, name in (("metric", metric), ("method", method)):
         if name not in set(rows[kind]):
             raise UnknownNameError(f"{kind} in these rows", name, sorted(rows[kind].unique()))
@@ -102,7 +100,7 @@ def compare(
     method_b: str,
     metric: str,
     *,
-    protocol_hash: str | None = None,
+    protocol: str | None = None,
     dataset: str | None = None,
     specs: Mapping[str, MetricSpec] | None = None,
 ) -> Comparison:
@@ -114,7 +112,7 @@ def compare(
     """
     import pandas
 
-    values = select(frame, protocol_hash=protocol_hash, dataset=dataset).values
+    values = select(frame, protocol=protocol, dataset=dataset).values
     if metric not in values:
         raise UnknownNameError("metric in these rows", metric, list(values))
     for name in (method_a, method_b):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval import stats
-from eval.wording import some
+from eval.wording import counted, some
 
 if TYPE_CHECKING:
     import pandas
@@ -114,7 +114,7 @@ class Column:
         _note_coverage(title, own, common, images, notes)
         _note_infinite(title, used, notes)
         _note_intervals(title, used, notes)
-        means = {name: _mean(used[name]) for name in used}
+        means = {name: stats.summary(used[name].dropna().to_numpy()).mean for name in used}
         ranks = stats.image_ranks(common.to_numpy(), spec.better)
         average_ranks = {name: stats.mean(ranks[:, j]) for j, name in enumerate(common) if len(ranks)}
         p = stats.pairwise_p(common.to_numpy())
@@ -160,19 +160,17 @@ class Column:
         if name not in self.used:
             empty = dict.fromkeys(DETAILS, math.nan) | {"n": 0, "infinite": 0, "group": ""}
             return {f"{m}_{key}": empty[key] for key in DETAILS}
-        scores = self.used[name].dropna().to_numpy()
-        finite = scores[np.isfinite(scores)]
-        averaged = finite if len(finite) else scores
+        summary = stats.summary(self.used[name].dropna().to_numpy())
         low, high = self.intervals[name]
         places = [self._place(other) for other in self.means]
         comparable = self.fair and len(self.common)
         found = {
             "low": low,
             "high": high,
-            "median": float(np.median(averaged)),
-            "std": float(np.std(finite, ddof=1)) if len(finite) > 1 else math.nan,
-            "n": len(averaged),
-            "infinite": len(scores) - len(finite),
+            "median": summary.median,
+            "std": summary.std,
+            "n": summary.n,
+            "infinite": summary.infinite,
             "rank": 1 + sum(place < self._place(name) for place in places) if comparable else math.nan,
             "average_rank": self.average_ranks.get(name, math.nan),
             "group": self.groups[name],
@@ -195,15 +193,6 @@ class Column:
                 p = float(self.p[i, j]) if len(scores) >= stats.MINIMUM_IMAGES else math.nan
                 found.append(PairedTest(self.metric, a, b, len(scores), gap, p, *counts))
         return found
-
-
-def _mean(scores: pandas.Series) -> float:
-    """Mean of the finite scores; infinite only if all are."""
-    values = scores.dropna().to_numpy()
-    finite = values[np.isfinite(values)]
-    if len(finite):
-        return stats.mean(finite)
-    return float(values[0]) if len(values) else math.nan
 
 
 def _same_images(scores: pandas.Series) -> bool:
@@ -249,10 +238,9 @@ def _note_infinite(title: str, used: pandas.DataFrame, notes: list[tuple[str, st
     for name in used:
         count = int(np.isinf(used[name]).sum())
         if count:
-            images = f"{count} image{'s' if count > 1 else ''}"
             text = (
-                f"infinite for {name} on {images} (output identical to the reference); left out of its mean, median "
-                "and interval, ranked best there."
+                f"infinite for {name} on {counted(count, 'image')} (output identical to the reference); left out of "
+                "its mean, median and interval, ranked best there."
             )
             if count < len(used):
                 text += " Its mean is over other images than those of the rest, so no best is marked."
@@ -271,7 +259,7 @@ def _note_intervals(title: str, used: pandas.DataFrame, notes: list[tuple[str, s
 def _note_power(title: str, images: int, methods: int, notes: list[tuple[str, str]]) -> None:
     if images < stats.MINIMUM_IMAGES:
         text = (
-            f"{images} image{'s' if images > 1 else ''} cannot support a test (at least {stats.MINIMUM_IMAGES} are "
+            f"{counted(images, 'image')} cannot support a test (at least {stats.MINIMUM_IMAGES} are "
             "needed), so no letters are shown and no difference is claimed."
         )
         notes.append((title, text))

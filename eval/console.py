@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from errors import UsageError
 
 if TYPE_CHECKING:
     from eval.pairing import PairingReport
+    from eval.protocol import Protocol
     from eval.runner import Progress
     from eval.sets import Location
 
@@ -44,7 +44,8 @@ def add_set_arguments(parser: argparse.ArgumentParser) -> None:
         help="comma-separated: psnr, ssim, niqe, or any pyiqa name where pyiqa is installed (default: psnr,ssim,niqe "
         "with references, niqe without)",
     )
-    parser.add_argument("--protocol", default=None, metavar="NAME", help="see 'python -m eval protocols'")
+    parser.add_argument("--protocol", default=None, metavar="NAME|FILE.json", help="see 'python -m eval protocols'; a "
+                        "file holds one of your own, like an entry of 'python -m eval protocols --json'")  # fmt: skip
     parser.add_argument("--niqe-parameters", metavar="FILE", help="pristine model of NIQE, .mat or .npz")
     parser.add_argument("--dataset", default="", metavar="NAME", help="name of the set, in every row and table")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
@@ -59,6 +60,31 @@ def location(words: Sequence[str] | None) -> Location | None:
     if not words:
         return None
     return words[0] if len(words) == 1 else [Path(word) for word in words]
+
+
+def protocol_of(text: str | None) -> Protocol:
+    """What ``--protocol`` says: a name, or a JSON file. Only here are files opened: a name may come from anybody.
+
+    Raises:
+        UnknownNameError: There is no such protocol.
+        UsageError: There is no such file.
+        ProtocolError: The file holds no protocol, or one under the name of another.
+    """
+    from errors import ProtocolError
+    from eval import protocol
+
+    if text is None or not text.lower().endswith(".json"):
+        return protocol.get(text or protocol.DEFAULT)
+    try:
+        found = protocol.Protocol.from_json(Path(text).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UsageError(f"The protocol {text!r} cannot be read ({reason}); check the path.") from error
+    if not found.name.strip():
+        raise ProtocolError(f"The protocol in {text!r} has no name; give it one that no other has.")
+    if found.name.partition("+")[0] in protocol.names() and found.hash != protocol.get(found.name).hash:
+        raise ProtocolError(f"The protocol in {text!r} is not {found.name!r}; give it a name of its own.")
+    return found
 
 
 def metric_names(text: str | None, has_references: bool) -> list[str]:
@@ -128,8 +154,3 @@ def report_record(report: PairingReport) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(report) | {"sentence": report.sentence}
-
-
-def finite(value: float | None) -> float | str | None:
-    """A number that JSON can hold: infinities as text."""
-    return value if value is None or math.isfinite(value) else ("inf" if value > 0 else "-inf")

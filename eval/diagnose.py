@@ -92,7 +92,8 @@ def diagnose(
     Args:
         output: The picture under test.
         reference: What it should look like; None leaves NIQE.
-        size_policy: What to do where the sizes differ; default: ``sots-10px`` where it fits, else ``center-crop``.
+        size_policy: What to do where the sizes differ; default: ``sots-10px`` or ``modcrop`` where it fits, else
+            ``center-crop``.
         niqe_parameters: A pristine model or its file.
 
     Raises:
@@ -122,7 +123,9 @@ def _fitting_policy(output: Picture, reference: Picture | None) -> str | None:
     if reference is None or output.pixels.shape == reference.pixels.shape:
         return None
     extra = (reference.height - output.height, reference.width - output.width)
-    return "sots-10px" if extra == (20, 20) else "center-crop"
+    if extra == (20, 20):
+        return "sots-10px"
+    return "modcrop" if max(map(abs, extra)) <= protocols.MODCROP else "center-crop"
 
 
 def _remarks(output: Picture, reference: Picture | None) -> list[str]:

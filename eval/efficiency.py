@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import os
 import platform
 import statistics
 import time
@@ -40,7 +41,8 @@ class Efficiency:
         gmacs: 10^9 multiply-accumulates of convolutions, matrix products and attention for one picture, as executed
             (half of torch's FLOP count); None where the work happens outside torch.
         seconds_per_mpix: Median seconds per million input pixels.
-        peak_mib: Memory the forward pass needed beyond what was there before it; None where the system cannot tell.
+        peak_mib: Memory the forward pass needed beyond what was there before it (rows have the whole of it); None where
+            the system cannot tell.
         device: Name of the processor or accelerator, with the number of threads used on a CPU.
         height: Rows of the picture measured on.
         width: Columns of the picture measured on.
@@ -101,7 +103,7 @@ def measure(
             _wait(device)
             times.append(time.perf_counter() - start)
             if probe:
-                peaks.append(probe.peak_mib())
+                peaks.append(probe.needed_mib())
     if peaks[0] is None:
         notes = (*notes, "peak memory: this system does not tell")
     return Efficiency(
@@ -227,42 +229,29 @@ def _wait(device: str) -> None:
 
 
 class _Memory:
-    """Peak memory since construction, beyond what was held then."""
+    """Memory needed since construction, beyond what was held then."""
 
     def __init__(self, device: str) -> None:
-        self._device = device
-        if device.startswith("cuda"):
-            import torch
+        import torch
 
-            torch.cuda.reset_peak_memory_stats(device)
-            self._before = torch.cuda.memory_allocated(device)
-        else:
+        from restorers.device import peak_mib, reset_peak
+
+        self._device = torch.device(device)
+        if self._device.type != "cuda":
             _return_free_memory()
-            try:
-                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the high-water mark
-                self._before = _status("VmRSS")
-            except OSError:
-                self._before = None
+        reset_peak(self._device)
+        self._before = peak_mib(self._device)  # just reset, the peak is what is held
 
-    def peak_mib(self) -> float | None:
-        if self._before is None:
+    def needed_mib(self) -> float | None:
+        """None where no peak can be reset, so that none is this one's."""
+        from restorers.device import peak_mib
+
+        if self._device.type != "cuda" and not os.access("/proc/self/clear_refs", os.W_OK):
             return None
-        if self._device.startswith("cuda"):
-            import torch
-
-            return (torch.cuda.max_memory_allocated(self._device) - self._before) / 2**20
-        peak = _status("VmHWM")
-        return None if peak is None else max(0.0, peak - self._before) / 2**20
+        return max(0.0, peak_mib(self._device) - self._before)
 
 
 def _return_free_memory() -> None:
     """Hand what earlier work freed back to the system; else a pass could reuse it and seem to need nothing."""
     with contextlib.suppress(OSError, AttributeError):  # not glibc: the peak is then a lower bound
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _status(name: str) -> int | None:
-    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) * 1024
-    return None

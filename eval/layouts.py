@@ -1,54 +1,36 @@
-"""What lies at a location: the layouts in which people keep sets of pictures, each read into one :class:`Listing`."""
+"""What lies at a location: the layouts in which people keep sets of pictures, each read into one ``Listing``."""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from errors import SetError
-from eval.archives import Limits, list_tar, list_zip, plain_tar
-from eval.pairing import NameIndex, without_common_folder
+from eval.archives import Limits, list_tar, list_zip, plain_tar, unread
+from eval.listing import Listing, two_sides
+from eval.pairing import NameIndex
 from eval.sources import FileSource, ParquetSource, Source
-from eval.tables import Record, choose_columns, columns_of, damaged_parquet, read_pair_table, read_records, side_of
-from images import is_picture_name, list_pictures, natural_key
+from eval.tables import (
+    LINE_BYTES,
+    MAX_LINES,
+    Record,
+    choose_columns,
+    columns_of,
+    damaged_parquet,
+    read_pair_table,
+    read_records,
+    side_of,
+)
+from eval.wording import listed
+from images import is_picture_name, list_pictures, list_unread, natural_key
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The files of a set before anything is paired.
-
-    Attributes:
-        name: Short name of the place.
-        inputs: The degraded pictures, or all pictures where nothing says which side they are on.
-        references: One entry per input where the set itself says what pairs; else None.
-        other_side: References that still have to be paired by name.
-        keys: Names of the pairs where the set has some; else None.
-        how: What says what pairs, for the report ("by metadata.csv").
-        remarks: Sentences about what was left out.
-        hold: A temporary folder the sources point into.
-    """
-
-    name: str
-    inputs: tuple[Source, ...]
-    references: tuple[Source | None, ...] | None = None
-    other_side: tuple[Source, ...] = ()
-    keys: tuple[str, ...] | None = None
-    how: str = ""
-    remarks: tuple[str, ...] = ()
-    hold: object | None = None
-
-    @property
-    def as_references(self) -> tuple[Source, ...]:
-        """The pictures to use when the place was given as the references."""
-        return self.other_side or self.inputs
 
 
 def list_any(location: str | Path | Sequence[str | Path], limits: Limits | None = None) -> Listing:
@@ -58,7 +40,12 @@ def list_any(location: str | Path | Sequence[str | Path], limits: Limits | None 
         SetError: The place does not exist, cannot be opened, or is of no known kind.
     """
     if not isinstance(location, (str, Path)):
-        return _two_sides(Listing("the list", tuple(file_source(Path(path)) for path in location)))
+        if sets := [str(path) for path in location if _is_set(Path(path))]:
+            raise SetError(
+                f"{sets[0]} is no picture: several places are a list of pictures; give one folder, archive or table "
+                "alone, or the pictures in it."
+            )
+        return two_sides(Listing("the list", tuple(file_source(Path(path)) for path in location)))
     if str(location).startswith("hf://"):
         from eval.hub_sets import snapshot
 
@@ -81,13 +68,17 @@ def list_any(location: str | Path | Sequence[str | Path], limits: Limits | None 
     if kind.endswith((".txt", ".lst")):
         lines = [line.strip() for line in _text(path).splitlines()]
         files = tuple(file_source(path.parent / line, line) for line in lines if line and not line.startswith("#"))
-        return _two_sides(Listing(path.name, files))
+        return two_sides(Listing(path.name, files))
     if is_picture_name(path.name):
         return Listing(path.name, (file_source(path, path.name),))
     raise SetError(
         f"{path.name} is not a set that can be opened; give a folder, zip, tar, Parquet file, list of files (.txt), "
         "table of pairs (.csv) or hf://datasets/ORG/NAME."
     )
+
+
+def _is_set(path: Path) -> bool:
+    return path.is_dir() or path.name.lower().endswith((*TAR_SUFFIXES, *TABLE_SUFFIXES, ".zip", ".parquet"))
 
 
 def file_source(path: Path, name: str | None = None) -> FileSource:
@@ -97,24 +88,52 @@ def file_source(path: Path, name: str | None = None) -> FileSource:
 
 
 def list_folder(folder: Path, limits: Limits | None = None) -> Listing:
-    """A folder of pictures, an imagefolder with metadata, or a folder of tars, zips or Parquet files."""
-    paths = list_pictures(folder)
-    listed = {}
-    for path in paths:
-        name = os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
-        listed[name] = file_source(path, name)
-    if listed:
-        tables = sorted(path for name in METADATA_NAMES for path in folder.rglob(name))
-        named = {path.relative_to(folder).as_posix(): path.read_bytes() for path in tables}
-        return _by_metadata(folder.name, listed, named)
-    packed = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    """A folder of pictures, an imagefolder with metadata, or a folder of tars, Parquet files or one zip.
+
+    Links to folders are followed.
+
+    Raises:
+        SetError: It holds several zips, or something in it cannot be opened.
+    """
+    pictures = _named(folder, list_pictures(folder))
+    remarks = tuple(filter(None, map(unread, _named(folder, list_unread(folder)))))
+    if pictures:
+        folders = {parent for name in pictures for parent in PurePosixPath(name).parents}
+        places = (folder / parent / name for name in METADATA_NAMES for parent in folders)
+        tables = _named(folder, sorted(path for path in places if path.is_file()))
+        listing = _by_metadata(folder.name, pictures, tables, limits)
+        return replace(listing, remarks=(*remarks, *listing.remarks))
+    packed = sorted(_files_below(folder))
     if parquets := [path for path in packed if path.suffix == ".parquet" and path.name not in METADATA_NAMES]:
         return replace(list_parquet(parquets), name=folder.name)
     if tars := [path for path in packed if path.name.endswith(TAR_SUFFIXES)]:
         return replace(list_tars(tars, limits), name=folder.name)
-    if len(zips := [path for path in packed if path.suffix == ".zip"]) == 1:
+    zips = [path for path in packed if path.suffix == ".zip"]
+    if len(zips) == 1:
         return _list_zip(zips[0], limits)
-    return Listing(folder.name or str(folder), ())
+    if zips:
+        names = listed([path.name for path in zips], 3)
+        raise SetError(f"{folder.name} holds {len(zips)} zips ({names}) and no pictures; give one of them, or unpack.")
+    return Listing(folder.name or str(folder), (), remarks=remarks)
+
+
+def _named(folder: Path, paths: Iterable[Path]) -> dict[str, Source]:
+    """Files by their names in the folder."""
+    names = {os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace"): path for path in paths}
+    return {name: file_source(path, name) for name, path in names.items()}
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Files that are not hidden, in linked folders too; a folder that is there twice is looked at once."""
+    seen = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(here, name) for name in names if not name.startswith("."))
 
 
 def list_tars(paths: Sequence[Path], limits: Limits | None = None) -> Listing:
@@ -128,7 +147,9 @@ def list_tars(paths: Sequence[Path], limits: Limits | None = None) -> Listing:
         members += [replace(source, name=prefix + source.name) for source in found]
         remarks += left_out
     name = paths[0].name
+    members.sort(key=lambda source: natural_key(source.name))
     sides: dict[str, dict[str, Source]] = defaultdict(dict)
+    called: dict[Source, Source] = {}
     for source in members:
         stem, suffix = PurePosixPath(source.name).stem, PurePosixPath(source.name).suffix
         sample, _, column = stem.rpartition(".")
@@ -136,14 +157,24 @@ def list_tars(paths: Sequence[Path], limits: Limits | None = None) -> Listing:
         if sample and side:
             parent = PurePosixPath(source.name).parent.as_posix()
             key = sample if parent == "." else f"{parent}/{sample}"
-            sides[key].setdefault(side, replace(source, name=key + suffix))
-    extra = {"remarks": tuple(remarks), "hold": hold or None}
+            called[source] = replace(source, name=key + suffix)
+            sides[key].setdefault(side, called[source])
+    kept = hold or None
     if not sides:
-        return _two_sides(Listing(name, tuple(sorted(members, key=lambda source: natural_key(source.name))), **extra))
+        return two_sides(Listing(name, tuple(members), remarks=tuple(remarks), hold=kept))
     samples = [sides[key] for key in sorted(sides, key=natural_key) if "input" in sides[key]]
-    inputs = tuple(sample["input"] for sample in samples)
     references = tuple(sample.get("reference") for sample in samples)
-    return Listing(name, inputs, references if any(references) else None, how="by their sample names", **extra)
+    chosen = {source for sample in samples for source in sample.values()}
+    return Listing(
+        name,
+        tuple(sample["input"] for sample in samples),
+        references if any(references) else None,
+        whole=tuple(called[source] if called.get(source) in chosen else source for source in members),
+        how="by their sample names",
+        lacking="in no sample with an input such as 0001.input.png",
+        remarks=tuple(remarks),
+        hold=kept,
+    )
 
 
 def list_parquet(paths: Sequence[Path]) -> Listing:
@@ -167,10 +198,8 @@ def _list_zip(path: Path, limits: Limits | None) -> Listing:
     sources, remarks = list_zip(path, limits, also=METADATA_NAMES)
     ordered = sorted(sources, key=lambda source: natural_key(source.name))
     pictures = {source.name: source for source in ordered if is_picture_name(source.name)}
-    tables = {
-        source.name: source.read_bytes() for source in sources if PurePosixPath(source.name).name in METADATA_NAMES
-    }
-    listing = _by_metadata(path.name, pictures, tables)
+    tables = {source.name: source for source in sources if PurePosixPath(source.name).name in METADATA_NAMES}
+    listing = _by_metadata(path.name, pictures, tables, limits)
     return replace(listing, remarks=(*remarks, *listing.remarks))
 
 
@@ -183,7 +212,7 @@ def _list_table(path: Path) -> Listing:
     return Listing(path.name, tuple(inputs), pairs, how=f"by {path.name}")
 
 
-def _by_metadata(name: str, files: dict[str, Source], tables: dict[str, bytes]) -> Listing:
+def _by_metadata(name: str, files: dict[str, Source], tables: dict[str, Source], limits: Limits | None) -> Listing:
     """An imagefolder: names in a table are relative to the table's folder, and only listed files are used.
 
     Tables that say nothing are passed over; without any other the pictures are all on one side, or in two folders.
@@ -192,20 +221,23 @@ def _by_metadata(name: str, files: dict[str, Source], tables: dict[str, bytes]) 
     pairs: list[tuple[Source, Source | None]] = []
     remarks: list[str] = []
     used = []
-    for table, data in tables.items():
-        records = read_records(table, data)
+    most = limits.members if limits else MAX_LINES
+    for table, source in tables.items():
+        records = read_records(table, source.read_bytes(most * LINE_BYTES + 1), most)
         chosen = choose_columns(columns_of(records))
         if chosen is not None:
             used.append(PurePosixPath(table).name)
             pairs += _metadata_pairs(table, records, chosen, known, remarks)
     if not used:
-        return _two_sides(Listing(name, tuple(files.values())))
+        return two_sides(Listing(name, tuple(files.values())))
     references = tuple(reference for _, reference in pairs)
     return Listing(
         name,
         tuple(source for source, _ in pairs),
         references if any(references) else None,
+        whole=tuple(files.values()),
         how=f"by {used[0]}",
+        lacking=f"without a line in {used[0]}",
         remarks=tuple(remarks),
     )
 
@@ -227,28 +259,6 @@ def _metadata_pairs(
             yield found[0], found[1]
         elif record.name_in(columns[0]) is None:
             remarks.append(f"{record.place} was left out: it names no input in the column {columns[0]!r}.")
-
-
-def _two_sides(listing: Listing) -> Listing:
-    """Both sides in one place: folders ``hazy`` and ``gt``, or names ``01_hazy`` and ``01_GT``, and nothing else."""
-    paths = without_common_folder([source.name for source in listing.inputs])
-    for find in (_side_by_folder, _side_by_ending):
-        sides = [find(path) for path in paths]
-        if set(sides) == {"input", "reference"}:
-            pick = {
-                side: tuple(s for s, its in zip(listing.inputs, sides, strict=True) if its == side) for side in sides
-            }
-            return replace(listing, inputs=pick["input"], other_side=pick["reference"])
-    return listing
-
-
-def _side_by_folder(path: str) -> str | None:
-    return next((side for part in PurePosixPath(path).parts[:-1] if (side := side_of(part))), None)
-
-
-def _side_by_ending(path: str) -> str | None:
-    head, mark, ending = PurePosixPath(path).stem.rpartition("_")
-    return side_of(ending) if head and mark else None
 
 
 def _holds_pictures(kind: Any) -> bool:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from errors import MetricError, UnknownNameError, UsageError
+from errors import MetricError, UnknownNameError, UsageError, check_names
 from eval import stats
 from eval.cases import compare, worst_cases
 from eval.column import Column, PairedTest, show, sort_value
 from eval.rows import WHOLE_PICTURE
 from eval.selection import Failure, Selection, select
+from eval.wording import listed
 
 if TYPE_CHECKING:
     import pandas
@@ -25,19 +26,29 @@ if TYPE_CHECKING:
     from eval.efficiency import Efficiency
     from eval.metrics.spec import MetricSpec
 
-__all__ = ["COSTS", "Leaderboard", "PairedTest", "build", "compare", "show", "worst_cases"]
+__all__ = ["COSTS", "Leaderboard", "PairedTest", "build", "check_costs", "compare", "show", "worst_cases"]
 
 COSTS = {
     "parameters": "Params",
     "gmacs": "GMACs",
     "seconds_per_mpix": "s/MPix",
     "peak_mib": "Peak MiB",
+    "used_mib": "Used MiB",
     "device": "Device",
 }
-"""Efficiency columns of a leaderboard's table and their headings. None of them is ranked."""
+"""Efficiency columns of a leaderboard's table and their headings. None of them is ranked.
 
+Times are per million input pixels. `peak_mib` is what `python -m eval costs` measured, the memory that one pass needed
+beyond what was there before it; `used_mib` is what rows carry, all memory in use while a picture was restored.
+"""
+
+_MEASURED = ("parameters", "gmacs", "seconds_per_mpix", "peak_mib", "device")
+"""Columns that a file of measured costs fills."""
 _EVERYWHERE = ("parameters", "gmacs")
-"""Costs that are the same on every machine: known for the built-in methods without measuring."""
+"""Those that are the same on every machine: known for the built-in methods without measuring."""
+
+_MOST_DECIMALS = 12
+_MOST_REASONS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +102,11 @@ class Leaderboard:
     protocol_json: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def boards(self) -> tuple[Leaderboard, ...]:
+        """This board alone: what is printed may also be several of them (`eval.suite`)."""
+        return (self,)
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """Method names, best first."""
         return tuple(self.table["method"])
@@ -117,7 +133,7 @@ class Leaderboard:
 def build(
     frame: pandas.DataFrame,
     *,
-    protocol_hash: str | None = None,
+    protocol: str | None = None,
     dataset: str | None = None,
     metrics: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
@@ -126,6 +142,7 @@ def build(
     costs: Mapping[str, Efficiency] | None = None,
     timings: bool = False,
     specs: Mapping[str, MetricSpec] | None = None,
+    decimals: Mapping[str, int] | None = None,
     level: float = stats.LEVEL,
 ) -> Leaderboard:
     """Rank the methods of score rows.
@@ -136,7 +153,7 @@ def build(
 
     Args:
         frame: Score rows with the columns of `eval.rows.COLUMNS`, in any order.
-        protocol_hash: Which protocol to rank when `frame` holds several.
+        protocol: Which protocol to rank when `frame` holds several: its name, its hash or the hash's beginning.
         dataset: Which set to rank when `frame` holds several; None pools them, and says so.
         metrics: Which metrics, in which order; None takes all, registry order.
         methods: Which methods; None takes all.
@@ -144,34 +161,32 @@ def build(
         sort_by: `"average_rank"` or a metric name.
         costs: Efficiency of methods, shown beside the scores. Of built-in methods parameters and GMACs are known
             without.
-        timings: Show the restoring times and memory that the rows carry, for methods without an entry in `costs`.
-            Off by default: they change from run to run, and a table should not.
+        timings: Show the restoring times and memory that the rows carry, and not those of `costs`: two ways of
+            measuring share no table. Off by default: they change from run to run, and a table should not.
         specs: Metric facts; the registry's where None.
+        decimals: Digits shown of a metric, where other than its facts say; marks are given at that precision.
         level: Coverage of the bootstrap intervals.
 
     Raises:
         ProtocolError: The rows mix protocols or metric variants: such numbers are never ranked together.
         UnknownNameError: A method or metric that has no rows.
-        UsageError: There are no rows to rank.
+        UsageError: There are no rows to rank, `costs` has none of these methods, or both costs and times are asked for.
         MetricError: There are rows, but every one of them is an error.
     """
     if images not in ("common", "all"):
         raise UsageError(f"images must be 'common' or 'all', not {images!r}.")
-    chosen = select(frame, protocol_hash=protocol_hash, dataset=dataset, ordered=_registry_order(metrics))
-    if all(table.empty for table in chosen.values.values()):
-        reason = chosen.failures[0].error if chosen.failures else "the rows hold no value."
-        raise MetricError(f"No score could be computed, so nothing can be ranked. First reason: {reason}")
+    if costs and timings:
+        raise UsageError("Costs that were measured and times of the rows do not compare; ask for one of them.")
+    chosen = select(frame, protocol=protocol, dataset=dataset, ordered=_registry_order(metrics))
+    _check_scores(chosen)
     names = _pick("method", methods, sorted(chosen.provenance))
     wanted = _pick("metric", metrics, list(chosen.values))
-    facts = {metric: specs[metric] if specs else _spec(metric) for metric in wanted}
+    check_costs(costs, names)
+    facts = _facts(wanted, specs, decimals)
     notes: list[tuple[str, str]] = []
     columns = {m: Column.of(m, facts[m], chosen.values[m], names, images, level, notes) for m in wanted}
-    lost = [f for f in chosen.failures if f.method in names and f.metric in (*wanted, WHOLE_PICTURE)]
-    comparing = {metric for metric in wanted if facts[metric].needs_reference}
-    unreferenced = tuple(f for f in lost if f.metric in comparing and chosen.lacks_reference(f))
-    failures = tuple(sorted(set(lost) - set(unreferenced)))
-    table = _table(names, columns, failures, sort_by)
-    table = _with_trace(table, chosen, costs or {}, timings)
+    failures, unreferenced = _missing(chosen, names, facts)
+    table = _with_trace(_table(names, columns, failures, sort_by), chosen, costs or {}, timings)
     sentence, protocol_json = _protocol(chosen.protocol, chosen.protocol_hash)
     order = list(table["method"])
     return Leaderboard(
@@ -196,6 +211,54 @@ def build(
         notes=(*chosen.notes, *_joined(notes)),
         protocol_json=protocol_json,
     )
+
+
+def check_costs(costs: Mapping[str, Efficiency] | None, methods: Sequence[str]) -> None:
+    """Refuse measured costs that would show nothing.
+
+    Raises:
+        UsageError: They name none of the methods.
+    """
+    if costs and not set(costs) & set(methods):
+        raise UsageError(
+            f"The file of costs names none of the methods {listed(methods, 10)}; it has {listed(sorted(costs), 10)}."
+        )
+
+
+def _check_scores(chosen: Selection) -> None:
+    """Raise a MetricError, with one reason a method, where every row is an error."""
+    if any(len(table) for table in chosen.values.values()):
+        return
+    reasons = {failure.method: failure.error for failure in reversed(chosen.failures)}
+    told = [f"{method}: {reasons[method]}" for method in sorted(reasons)]
+    whose = f" of {listed([repr(name) for name in chosen.datasets])}" if any(chosen.datasets) else ""
+    more = f" And {len(told) - _MOST_REASONS} more methods." if len(told) > _MOST_REASONS else ""
+    raise MetricError(
+        f"No score{whose} could be computed, so nothing can be ranked. {' '.join(told[:_MOST_REASONS])}{more}"
+    )
+
+
+def _facts(
+    metrics: Sequence[str], specs: Mapping[str, MetricSpec] | None, decimals: Mapping[str, int] | None
+) -> dict[str, MetricSpec]:
+    """Facts of the metrics, with the digits that were asked for."""
+    digits = decimals or {}
+    check_names("metric on this board", digits, metrics)
+    for metric, count in digits.items():
+        if not 0 <= count <= _MOST_DECIMALS:
+            raise UsageError(f"A table shows 0 to {_MOST_DECIMALS} decimals, not {count} of {metric}.")
+    known = {metric: specs[metric] if specs else _spec(metric) for metric in metrics}
+    return {metric: replace(spec, decimals=digits.get(metric, spec.decimals)) for metric, spec in known.items()}
+
+
+def _missing(
+    chosen: Selection, names: Sequence[str], facts: Mapping[str, MetricSpec]
+) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
+    """Scores that these methods failed to give, and those that nobody can for want of a reference."""
+    lost = [f for f in chosen.failures if f.method in names and f.metric in (*facts, WHOLE_PICTURE)]
+    comparing = {metric for metric, spec in facts.items() if spec.needs_reference}
+    unreferenced = tuple(f for f in lost if f.metric in comparing and chosen.lacks_reference(f))
+    return tuple(sorted(set(lost) - set(unreferenced))), unreferenced
 
 
 def _table(
@@ -240,23 +303,28 @@ def _with_trace(
 ) -> pandas.DataFrame:
     """Add what the methods cost, as far as anything is known, and where their numbers come from."""
     table = table.copy()
+    found = [_costs(method, chosen, costs, timings) for method in table["method"]]
     for name in COSTS:
-        cells = []
-        for method in table["method"]:
-            made = chosen.provenance[method]
-            measured = getattr(costs.get(method), name, None)
-            if measured is None and name in _EVERYWHERE:
-                measured = getattr(_built_in(method, made), name, None)
-            if measured is None and timings and name in ("seconds_per_mpix", "peak_mib"):
-                measured = getattr(chosen, name).get(method)
-            if measured is None and name == "device" and (method in costs or timings):
-                measured = " ".join(made["device"]) or None
-            cells.append(measured)
+        cells = [known.get(name) for known in found]
         if any(cell is not None for cell in cells):
             table[name] = cells
     for name in ("weights_sha256", "code_version"):
         table[name] = [" ".join(chosen.provenance[method][name]) for method in table["method"]]
     return table
+
+
+def _costs(method: str, chosen: Selection, costs: Mapping[str, Efficiency], timings: bool) -> dict[str, Any]:
+    """What is known of a method's costs. Each column has one source, so that its numbers compare."""
+    made = chosen.provenance[method]
+    built_in = _built_in(method, made)
+    found = {name: getattr(built_in, name, None) for name in _EVERYWHERE}
+    if method in costs:
+        found |= {name: value for name in _MEASURED if (value := getattr(costs[method], name)) is not None}
+    elif timings:
+        found["seconds_per_mpix"] = chosen.seconds_per_mpix.get(method)
+        found["used_mib"] = chosen.used_mib.get(method)
+        found["device"] = " ".join(made["device"]) or None
+    return found
 
 
 def _built_in(method: str, made: Mapping[str, Sequence[str]]) -> Efficiency | None:
@@ -276,9 +344,7 @@ def _shown(order: Sequence[str], columns: Mapping[str, Column]) -> pandas.DataFr
 
 
 def _pick(kind: str, asked: Sequence[str] | None, present: Sequence[str]) -> list[str]:
-    for name in asked or ():
-        if name not in present:
-            raise UnknownNameError(f"{kind} in these rows", name, present)
+    check_names(f"{kind} in these rows", asked or (), present)
     return list(dict.fromkeys(asked)) if asked else list(present)
 
 

@@ -1,4 +1,4 @@
-"""Row files into one, independent of their order."""
+"""Row files into one, independent of their order, and what is wrong with their being together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from eval.rowfiles import check_suffix, read_rows, write_rows
+from eval.rowfiles import SUFFIXES, check_suffix, shard_of, write_rows
 from eval.rows import FILE_COLUMNS, KEY_COLUMNS, WHOLE_PICTURE, ScoreRow, sort_key
+from eval.store import read_any
 
 
 @dataclass
@@ -22,27 +23,72 @@ class Merged:
         duplicates: Rows that were there more than once.
         conflicts: Of these, how many did not agree on the value.
         first_conflict: Picture, method and metric of the first of them.
+        doubled: Picture, method and metric of what has values of several outputs, which no ranking can choose from.
+        missing: Shards that none of the files holds, "i/n".
     """
 
     rows: int = 0
     duplicates: int = 0
     conflicts: int = 0
     first_conflict: str = ""
+    doubled: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def merge_files(paths: Sequence[Path], output: Path) -> Merged:
-    """Write the rows of several files as one file.
+    """Write the rows of several row files or stores as one row file.
 
     Raises:
-        UsageError: A name has an unknown ending.
+        UsageError: The output's name has an unknown ending.
         StoreError: A file is missing or holds no score rows.
     """
-    for path in (*paths, output):
-        check_suffix(path)
-    merged = Merged()
-    rows = sorted((row for path in paths for row in read_rows(path)), key=_full_key)
+    check_suffix(output)
+    parts = [(path, list(read_any(path))) for path in paths]
+    rows = sorted((row for _, part in parts for row in part), key=_full_key)
+    merged = Merged(doubled=doubled(rows), missing=missing_shards(parts))
     merged.rows = write_rows(output, resolve(rows, merged))
     return merged
+
+
+def doubled(rows: Iterable[ScoreRow]) -> tuple[str, ...]:
+    """Picture, method and metric, as a text, of what has different values of different outputs.
+
+    As in a ranking, pictures of one name are different ones where their references differ, or, without references,
+    their inputs; and so are methods whose weights differ.
+    """
+    first: dict[tuple[str, ...], ScoreRow] = {}
+    found: dict[str, None] = {}
+    for row in rows:
+        if row.value is None:
+            continue
+        picture = row.reference_sha256 or row.input_sha256
+        place = (row.dataset, row.image, row.method, row.metric, row.variant, row.protocol_hash, row.weights_sha256)
+        other = first.setdefault((*place, picture), row)
+        if row.output_sha256 != other.output_sha256 and not _agree(row, other):
+            found[_name(row)] = None
+    return tuple(found)
+
+
+def missing_shards(parts: Sequence[tuple[Path, Sequence[ScoreRow]]]) -> tuple[str, ...]:
+    """Shards, "i/n", of which there are others of the same method, set and protocol but not these.
+
+    Where rows of the same do not say what shard they are, nothing is known to be missing. Shards beyond the number of
+    pictures have no rows, and a file without rows may be any of them.
+    """
+    held: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for path, rows in parts:
+        shard = shard_of(path) if path.suffix.lower() in SUFFIXES else ""
+        for row in rows:
+            held[row.dataset, row.method, row.protocol_hash].add(shard)
+    empty = sum(not rows for _, rows in parts)
+    missing: dict[str, None] = {}
+    for shards in held.values():
+        if "" in shards:
+            continue
+        for count in sorted({int(shard.partition("/")[2]) for shard in shards}):
+            lacking = [shard for shard in (f"{index}/{count}" for index in range(count)) if shard not in shards]
+            missing |= dict.fromkeys(lacking if len(lacking) > empty else ())
+    return tuple(missing)
 
 
 def resolve(rows: Iterable[ScoreRow], merged: Merged) -> Iterator[ScoreRow]:
@@ -76,7 +122,7 @@ def _best(rivals: list[ScoreRow], merged: Merged) -> ScoreRow:
     merged.duplicates += len(rivals) - 1
     if any(rival.value is not None and not _agree(best, rival) for rival in rivals):
         merged.conflicts += 1
-        merged.first_conflict = merged.first_conflict or f"{best.image}, {best.method}, {best.metric}"
+        merged.first_conflict = merged.first_conflict or _name(best)
     return best
 
 
@@ -88,6 +134,10 @@ def _preference(row: ScoreRow) -> tuple[object, ...]:
 
 def _full_key(row: ScoreRow) -> tuple[str, ...]:
     return (*sort_key(row), *(str(getattr(row, name)) for name in FILE_COLUMNS if name not in KEY_COLUMNS))
+
+
+def _name(row: ScoreRow) -> str:
+    return f"{row.image}, {row.method}, {row.metric}"
 
 
 def _agree(a: ScoreRow, b: ScoreRow) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from errors import SetError, UnknownNameError, UsageError
 from eval.archives import Limits
-from eval.layouts import Listing, list_any
-from eval.pairing import RULES, Pair, cut, match
+from eval.layouts import list_any
+from eval.listing import Listing
+from eval.pairing import Pair, cut
+from eval.results import Results, match_results
 from eval.sources import Source
 
 INPUT = "input"
@@ -49,7 +52,7 @@ def parse_methods(items: str | Iterable[str], limits: Limits | None = None) -> t
     """
     if isinstance(items, str):
         items = [items]
-    methods = [parse_method(part.strip(), limits) for item in items for part in item.split(",") if part.strip()]
+    methods = [parse_method(part.strip(), limits) for item in items for part in _parts(item) if part.strip()]
     if not methods:
         raise UsageError("No method is named; give for example --methods input,dark_channel.")
     names = [method.name for method in methods]
@@ -59,13 +62,27 @@ def parse_methods(items: str | Iterable[str], limits: Limits | None = None) -> t
     return tuple(methods)
 
 
+def _parts(text: str) -> Iterator[str]:
+    """What commas separate; one inside the path of something that exists separates nothing."""
+    parts = text.split(",")
+    while parts:
+        joined = [_split(",".join(parts[:count])) for count in range(1, len(parts) + 1)]
+        ends = (end for end, (name, place) in enumerate(joined, 1) if "," not in name and os.path.exists(place))
+        end = next(ends, 1)
+        yield ",".join(parts[:end])
+        del parts[:end]
+
+
+def _split(item: str) -> tuple[str, str]:
+    """Name and place of ``NAME=PLACE``; no name where none is given."""
+    name, equals, place = item.partition("=")
+    return (name.strip(), place.strip()) if equals else ("", item.strip())
+
+
 def parse_method(item: str, limits: Limits | None = None) -> Method:
     """One method; see :func:`parse_methods`."""
-    name, equals, place = item.partition("=")
-    if not equals:
-        name, place = "", item
-    name, place = name.strip(), place.strip()
-    if not place or (equals and not name):
+    name, place = _split(item)
+    if not place or ("=" in item and not name):
         raise UsageError(f"{item!r} is no method; write NAME=FOLDER, or the name of a restorer.")
     if place == INPUT:
         return Method(name or INPUT, "input")
@@ -92,49 +109,46 @@ def parse_method(item: str, limits: Limits | None = None) -> Method:
     raise UnknownNameError("method", place, [INPUT, *restorer_names()])
 
 
-def remarks(methods: Iterable[Method], most: int = 5) -> list[str]:
-    """What was left out of results, as sentences with the method's name, cut after ``most`` a method."""
-    listings = {method.name: method.listing for method in methods if method.listing is not None}
-    return [f"{name}: {remark}" for name, listing in listings.items() for remark in cut(listing.remarks, most)]
+def remarks(methods: Iterable[Method], pairs: Sequence[Pair] = (), most: int = 5) -> list[str]:
+    """What to know about results, as sentences with the method's name.
+
+    Args:
+        methods: The methods.
+        pairs: The pairs to score; with them, what was taken for results is said where that may surprise.
+        most: Most sentences a method about files that were left out of its archive.
+    """
+    sentences = []
+    for method in methods:
+        if method.listing is not None:
+            sentences += [f"{method.name}: {remark}" for remark in cut(method.listing.remarks, most)]
+            sentences += [f"{method.name}: {remark}" for remark in _matched(method, pairs).remarks(pairs)]
+    return sentences
 
 
 def results_of(method: Method, pairs: Sequence[Pair]) -> Mapping[str, Source]:
-    """Which uploaded file belongs to which pair, by name: pair key to file.
-
-    A result is called like its input; where most are not, the pairing rules are tried in turn. One file is never the
-    result of two inputs.
+    """Which uploaded file belongs to which pair, by name (see :func:`eval.results.match_results`): pair key to file.
 
     Raises:
         SetError: Not one of the files belongs to any pair.
     """
     if method.listing is None:
         return {}
-    inputs, files = [pair.input for pair in pairs], method.listing.inputs
-    best: dict[str, Source] = {}
-    for rule in RULES:
-        found = match(inputs, files, rule)
-        claims: dict[int, int] = {}
-        for candidates in found:
-            for index in candidates:
-                claims[index] = claims.get(index, 0) + 1
-        results = {
-            pair.key: files[candidates[0]]
-            for pair, candidates in zip(pairs, found, strict=True)
-            if len(candidates) == 1 and claims[candidates[0]] == 1
-        }
-        if len(results) > len(best):
-            best = results
-    if not best:
+    found = _matched(method, pairs).chosen
+    if not found:
         raise SetError(
-            f"No file of the method {method.name!r} (first: {files[0].name}) is named like an input (first: "
-            f"{inputs[0].name}); give the results the names of the inputs."
+            f"No file of the method {method.name!r} (first: {method.listing.undivided[0].name}) is named like an input "
+            f"(first: {pairs[0].input.name}); give the results the names of the inputs."
         )
-    return best
+    return found
+
+
+def _matched(method: Method, pairs: Sequence[Pair]) -> Results:
+    return match_results(method.name, method.listing.undivided if method.listing else (), pairs)
 
 
 def _results(name: str, place: str, limits: Limits | None) -> Method:
     listing = list_any(place, limits)
-    if not listing.inputs:
+    if not listing.undivided:
         reason = f" ({listing.remarks[0]})" if listing.remarks else ""
         raise SetError(f"The results of {name!r} at {place!r} hold no pictures{reason}; check the path.")
     return Method(name, "results", listing=listing)

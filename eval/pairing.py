@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from errors import SetError, UnknownNameError
 from eval.sources import Source
-from eval.wording import some
+from eval.wording import counted, some
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,12 @@ def _without(pattern: str) -> Callable[[str], str]:
 _NTIRE = _without(
     r"[_\-. ](hazy|haze|foggy|gt|clear|clean|low|high|lq|hq|input|target|reference|ref|noisy|rainy|blur|sharp)$"
 )
+strip_output_word = _without(
+    r"[_\-. ](pred|predicted|prediction|out|output|result|results|restored|enhanced|dehazed|denoised|derained|deblurred"
+    r"|generated|estimate|estimated|fake|fake[_\-]b)$"
+)
+"""The stem of a result without a last word that says that it is one: ``000_pred`` is the result of ``000``."""
+
 _LOL = _without(r"^(low|normal|high)[_\-]?")
 _SR = _without(r"[_\-]?(srf[_\-]?[2348]|x[2348])([_\-]?(lr|hr|sr|bicubic|lrbi|gt))?$|[_\-](lr|hr|sr)$")
 
@@ -93,6 +99,7 @@ class PairingReport:
         tried: Rule name to how many it would pair (``auto`` only).
         missing: Inputs without a reference.
         unused: References that no input asks for.
+        passed_over: Pictures of the set that are on neither side: how many of where and why, and their names.
         ambiguous: Inputs with several references, and those.
         left_out: Sentences about files that were refused or passed over.
         sizes: Sentences about pairs whose sizes differ (see :mod:`eval.inspection`).
@@ -109,6 +116,7 @@ class PairingReport:
     tried: dict[str, int] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    passed_over: tuple[tuple[str, tuple[str, ...]], ...] = ()
     ambiguous: tuple[tuple[str, tuple[str, ...]], ...] = ()
     left_out: tuple[str, ...] = ()
     sizes: tuple[str, ...] = ()
@@ -119,17 +127,17 @@ class PairingReport:
     @property
     def clean(self) -> bool:
         """Nothing to complain about."""
-        return not (self.missing or self.unused or self.ambiguous or self.left_out or self.sizes or self.duplicates)
+        passed = self.missing or self.unused or self.passed_over or self.left_out
+        return not (passed or self.ambiguous or self.sizes or self.duplicates)
 
     @property
     def sentence(self) -> str:
         """The report in one line."""
         if self.rule == "none":
-            return f"{_count(self.inputs, 'picture')}, no references."
+            return f"{counted(self.inputs, 'picture')}, no references."
         how = self.title if self.rule == "explicit" else f"by the rule {self.rule!r} ({self.title})"
-        return (
-            f"{self.paired} of {_count(self.inputs, 'input')} paired with {_count(self.references, 'reference')} {how}."
-        )
+        inputs, references = counted(self.inputs, "input"), counted(self.references, "reference")
+        return f"{self.paired} of {inputs} paired with {references} {how}."
 
     def lines(self, most: int = 5) -> list[str]:
         """The report as sentences, each list cut after ``most`` names."""
@@ -139,17 +147,18 @@ class PairingReport:
                 f"Every reference is {self.scale} times as large as its input: a x{self.scale} super-resolution set."
             )
         if self.missing:
-            lines.append(f"{_count(len(self.missing), 'input')} without a reference: {some(self.missing, most)}.")
+            lines.append(f"{counted(len(self.missing), 'input')} without a reference: {some(self.missing, most)}.")
         if self.unused:
-            lines.append(f"{_count(len(self.unused), 'reference')} without an input: {some(self.unused, most)}.")
+            lines.append(f"{counted(len(self.unused), 'reference')} not used by any input: {some(self.unused, most)}.")
+        lines += [f"{reason}: {some(names, most)}." for reason, names in self.passed_over]
         for name, candidates in self.ambiguous[:most]:
             lines.append(f"{name} could pair with any of {some(candidates, most)}.")
         if len(self.ambiguous) > most:
             lines.append(f"{len(self.ambiguous) - most} more inputs could pair with several references.")
         for group in self.duplicates[:most]:
-            lines.append(f"The same content under several names: {some(group, most)}.")
+            lines.append(f"The same content more than once: {some(group, most)}.")
         if len(self.duplicates) > most:
-            lines.append(f"{len(self.duplicates) - most} more groups of files have the same content.")
+            lines.append(f"The same goes for {counted(len(self.duplicates) - most, 'more group')} of files.")
         return [*lines, *cut(self.sizes, most), *cut(self.left_out, most)]
 
 
@@ -184,6 +193,9 @@ def pair_by_name(
     else:
         rule = rule_named(pairing)
         found = match(inputs, references, rule)
+    if not any(found) and pairing == "auto" and len(inputs) == len(references) == 1:
+        report = PairingReport("explicit", "as the only file of each side", 1, 1, 1, tried)
+        return [Pair(keys_of([inputs[0].name])[0], inputs[0], references[0])], report
     if not any(found):
         how = "any rule" if pairing == "auto" else f"the rule {rule.name!r}"
         raise SetError(
@@ -235,27 +247,25 @@ def rule_named(name: str) -> Rule:
 def match(inputs: Sequence[Source], references: Sequence[Source], rule: Rule) -> list[list[int]]:
     """For every input the positions of the references that answer to its word.
 
-    Folders count when they help: ``a/01`` pairs with ``a/01`` rather than with ``b/01``. Case counts when it helps:
-    ``IMG_1`` pairs with ``img_1`` only if there is no ``IMG_1``. How accents are encoded never counts: references
-    that differ in nothing else are all found.
+    Folders and endings count when they help: ``a/01.png`` pairs with ``a/01.png`` rather than with ``b/01.png`` or
+    ``a/01.jpg``. Case counts when it helps: ``IMG_1`` pairs with ``img_1`` only if there is no ``IMG_1``. How accents
+    are encoded never counts: references that differ in nothing else are all found.
     """
-    input_paths = without_common_folder([composed(source.name) for source in inputs])
-    reference_paths = without_common_folder([composed(source.name) for source in references])
-    indexes: list[dict[str, list[int]]] = [defaultdict(list) for _ in range(3)]
-    for position, path in enumerate(reference_paths):
-        for index, word in zip(indexes, _words(path, rule.reference_word), strict=True):
+    indexes: list[dict[str, list[int]]] = [defaultdict(list) for _ in range(6)]
+    for position, words in enumerate(_words(references, rule.reference_word)):
+        for index, word in zip(indexes, words, strict=True):
             index[word].append(position)
     found = []
-    for path in input_paths:
-        words = zip(indexes, _words(path, rule.input_word), strict=True)
-        found.append(next((index[word] for index, word in words if word in index), []))
+    for words in _words(inputs, rule.input_word):
+        ways = zip(indexes, words, strict=True)
+        found.append(next((index[word] for index, word in ways if word in index), []))
     return found
 
 
 def keys_of(paths: Sequence[str]) -> list[str]:
     """A short unique name for every path: no common folders, no suffix unless two would look the same without it."""
     short = without_common_folder(paths)
-    stems = [_stem(path) for path in short]
+    stems = [stem_of(path) for path in short]
     seen: dict[str, int] = defaultdict(int)
     for stem in stems:
         seen[composed(stem)] += 1
@@ -309,21 +319,25 @@ def without_common_folder(paths: Sequence[str]) -> list[str]:
     return ["/".join(part[shared:]) for part in parts]
 
 
-def _words(path: str, word: Callable[[str], str]) -> tuple[str, str, str]:
-    """From strict to lenient: with folder, without, without case."""
-    folder, _, name = _stem(path).rpartition("/")
-    paired = word(name)
-    return f"{folder}/{paired}", paired, paired.casefold()
+def _words(sources: Sequence[Source], word: Callable[[str], str]) -> Iterator[tuple[str, ...]]:
+    """Words of every file, from strict to lenient.
+
+    The whole path; with folder and ending; with folder; with ending; the bare word; the bare word without case.
+    """
+    paths = [composed(source.name) for source in sources]
+    for path, short in zip(paths, without_common_folder(paths), strict=True):
+        stem = stem_of(short)
+        folder, _, name = stem.rpartition("/")
+        paired, ending = word(name), short[len(stem) :]
+        whole = f"{path[: len(path) - len(name) - len(ending)]}{paired}{ending}"
+        yield whole, f"{folder}/{paired}{ending}", f"{folder}/{paired}", paired + ending, paired, paired.casefold()
 
 
-def _stem(path: str) -> str:
+def stem_of(path: str) -> str:
+    """The path without its last ending."""
     head, dot, suffix = path.rpartition(".")
     return head if dot and "/" not in suffix and not head.endswith("/") and head else path
 
 
 def _paired(found: Iterable[list[int]]) -> int:
     return sum(len(candidates) == 1 for candidates in found)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

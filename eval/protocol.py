@@ -17,11 +17,14 @@ from eval.metrics.ssim import SsimWindow
 
 Color = Literal["rgb", "y", "grey"]
 Rounding = Literal["none", "uint8"]
-Mismatch = Literal["error", "center-crop", "sots-10px", "resize-output", "resize-reference"]
+Mismatch = Literal["error", "modcrop", "center-crop", "sots-10px", "resize-output", "resize-reference"]
 NiqeParameters = Literal["any", "live", "embedded"]
 
 SEMANTICS = 1
 """Raised when the meaning of an unchanged protocol changes, so that old rows are not ranked with new ones."""
+
+MODCROP = 7
+"""Pixels a side by which ``"modcrop"`` lets two pictures differ: what a multiple of 8 can cost."""
 
 _ALIASES = {"resize-pred": "resize-output", "resize-ref": "resize-reference"}
 
@@ -64,6 +67,8 @@ class Protocol:
         ):
             if value not in known:
                 raise ProtocolError(f"Protocol {self.name!r}: {what} is one of {', '.join(known)}, not {value!r}.")
+        if not (isinstance(self.name, str) and isinstance(self.purpose, str) and isinstance(self.gt_mean, bool)):
+            raise ProtocolError(f"Protocol {self.name!r}: name and purpose are texts, gt_mean is true or false.")
         if not all(isinstance(n, int) and n >= 0 for n in (self.border, self.niqe_border)):
             raise ProtocolError(f"Protocol {self.name!r}: borders are whole numbers of pixels, zero or more.")
 
@@ -106,7 +111,9 @@ class Protocol:
 
     @classmethod
     def from_json(cls, text: str) -> Protocol:
-        """Read what :meth:`to_json` wrote.
+        """Read what :meth:`to_json` wrote, or an entry of ``python -m eval protocols --json``.
+
+        A hash is optional; fields that are left out take their defaults.
 
         Raises:
             ProtocolError: Not a protocol, an unknown field, or the hash does not fit the fields.
@@ -114,6 +121,7 @@ class Protocol:
         try:
             content = json.loads(text)
             said = content.pop("hash", None)
+            content.pop("sentence", None)
             unknown = sorted(set(content) - {f.name for f in fields(cls)})
             if unknown:
                 raise ProtocolError(f"A protocol has no field {', '.join(unknown)}; was it written by a newer version?")
@@ -124,7 +132,8 @@ class Protocol:
         if said not in (None, protocol.hash):
             raise ProtocolError(
                 f"Protocol {protocol.name!r} says hash {said} but its fields give {protocol.hash}: it was edited, or "
-                "written by a version that computes differently; its rows cannot be mixed with today's."
+                "written by a version that computes differently; its rows cannot be mixed with today's. To make it a "
+                "protocol of its own, give it another name and leave the hash out."
             )
         return protocol
 
@@ -144,6 +153,7 @@ def _ssim_clause(window: SsimWindow) -> str:
 
 _MISMATCH_CLAUSES = {
     "error": "pictures of different size are refused",
+    "modcrop": f"the larger of two pictures is cut at the bottom and right, by {MODCROP} pixels a side at most",
     "center-crop": "pictures of different size are both cut to their common centre",
     "sots-10px": "10 pixels are cut from each side of a reference that is 20 pixels larger",
     "resize-output": "an output of different size is resized to the reference (MATLAB bicubic)",
@@ -168,6 +178,9 @@ _PRESETS = {
         ),
         Protocol("sr-y4", "super-resolution x4: Y, 4 pixels cut", color="y", border=4, rounding="uint8"),
         Protocol("sr-y2", "super-resolution x2: Y, 2 pixels cut", color="y", border=2, rounding="uint8"),
+        Protocol("sr-y3", "super-resolution x3: Y, 3 pixels cut", color="y", border=3, rounding="uint8"),
+        Protocol("sr-y8", "super-resolution x8: Y, 8 pixels cut", color="y", border=8, rounding="uint8"),
+        Protocol("sr-rgb4", "super-resolution x4 where colours count: RGB, 4 pixels cut", border=4, rounding="uint8"),
         Protocol("y-noborder", "Y of all pixels: deraining, all-in-one papers", color="y", rounding="uint8"),
         Protocol("niqe-live", "NIQE as the LIVE laboratory's release gives it", rounding="uint8", niqe="live"),
         Protocol(

@@ -1,7 +1,8 @@
 """Row files: CSV, Parquet and JSON Lines, written sorted and whole, read back without loss.
 
 The bytes depend on the rows only: order by key, fixed row groups, shortest exact decimal of every float, "inf" for an
-infinite score. Timings are not in them (see :mod:`eval.rows`).
+infinite score. Timings are not in them (see :mod:`eval.rows`). The rows of a shard carry its name, "2/8", in one more
+column, by which a merge knows what it lacks.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from errors import StoreError, UsageError
-from eval.rows import COLUMNS, FILE_COLUMNS, TEXT_COLUMNS, ScoreRow, sort_key
+from eval.rows import COLUMNS, FILE_COLUMNS, TEXT_COLUMNS, WHOLE_COLUMNS, ScoreRow, in_json, sort_key
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
+SHARD = "shard"
+"""The column of a shard's rows that names it."""
+
 _GROUP = 10_000
 _NEEDED = ("image", "method", "metric", "value")
 
@@ -35,12 +39,13 @@ def check_suffix(path: str | Path) -> str:
     return suffix
 
 
-def write_rows(path: str | Path, rows: Iterable[ScoreRow]) -> int:
+def write_rows(path: str | Path, rows: Iterable[ScoreRow], *, shard: str = "") -> int:
     """Write a row file, whole or not at all; returns how many rows.
 
     Args:
         path: Ends with .csv, .parquet or .jsonl.
         rows: In any order; rows that come sorted (from a store) pass through without being held in memory.
+        shard: The part of a run that these rows are, "i/n"; "" where they are no such part.
 
     Raises:
         UsageError: The ending is unknown.
@@ -53,7 +58,8 @@ def write_rows(path: str | Path, rows: Iterable[ScoreRow]) -> int:
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        count = writer(part, _checked(rows))
+        columns = (*FILE_COLUMNS, SHARD) if shard else FILE_COLUMNS
+        count = writer(part, columns, (_record(row) | {SHARD: shard} for row in _checked(rows)))
         part.replace(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be written ({error.strerror}).") from error
@@ -69,10 +75,7 @@ def read_rows(path: str | Path) -> Iterator[ScoreRow]:
         StoreError: It is no row file.
     """
     path = Path(path)
-    reader = {".csv": _read_csv, ".parquet": _read_parquet, ".jsonl": _read_jsonl}[check_suffix(path)]
-    if not path.is_file():
-        raise StoreError(f"There is no row file {str(path)!r}; check the path.")
-    records = reader(path)
+    records = _records(path)
     for line in itertools.count(1):
         try:
             row = _row(next(records))
@@ -83,6 +86,26 @@ def read_rows(path: str | Path) -> Iterator[ScoreRow]:
                 f"{path.name}, row {line}: this is not a score row ({error}); the file may be cut off, copy it again."
             ) from error
         yield row
+
+
+def shard_of(path: str | Path) -> str:
+    """The shard whose rows a row file holds, "i/n"; "" where it is none, or has no rows.
+
+    Raises:
+        StoreError: It is no row file.
+    """
+    try:
+        said = str(next(_records(Path(path)), {}).get(SHARD))
+    except (ValueError, AttributeError):  # what reading the rows will complain about
+        return ""
+    return said if re.fullmatch(r"\d+/\d+", said) else ""
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    reader = {".csv": _read_csv, ".parquet": _read_parquet, ".jsonl": _read_jsonl}[check_suffix(path)]
+    if not path.is_file():
+        raise StoreError(f"There is no row file {str(path)!r}; check the path.")
+    return reader(path)
 
 
 def _checked(rows: Iterator[ScoreRow]) -> Iterator[ScoreRow]:
@@ -109,20 +132,20 @@ def _row(record: dict[str, Any]) -> ScoreRow:
             known[name] = value or ""
         elif value is None or value == "":
             known[name] = None
-        elif name in ("height", "width"):
+        elif name in WHOLE_COLUMNS:
             known[name] = int(value)
         elif name != "error":
             known[name] = float(value)
     return ScoreRow(**known)
 
 
-def _write_csv(path: Path, rows: Iterator[ScoreRow]) -> int:
+def _write_csv(path: Path, columns: Sequence[str], records: Iterator[dict[str, Any]]) -> int:
     count = 0
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(FILE_COLUMNS)
-        for count, row in enumerate(rows, start=1):  # noqa: B007 - the count is the result
-            writer.writerow("" if value is None else value for value in _record(row).values())
+        writer.writerow(columns)
+        for count, record in enumerate(records, start=1):  # noqa: B007 - the count is the result
+            writer.writerow("" if record[name] is None else record[name] for name in columns)
     return count
 
 
@@ -139,13 +162,11 @@ def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
             yield record
 
 
-def _write_jsonl(path: Path, rows: Iterator[ScoreRow]) -> int:
+def _write_jsonl(path: Path, columns: Sequence[str], records: Iterator[dict[str, Any]]) -> int:
     count = 0
     with path.open("w", newline="\n", encoding="utf-8") as stream:
-        for count, row in enumerate(rows, start=1):  # noqa: B007 - the count is the result
-            record = _record(row)
-            if row.value is not None and math.isinf(row.value):
-                record["value"] = "inf" if row.value > 0 else "-inf"  # JSON has no infinity
+        for count, values in enumerate(records, start=1):  # noqa: B007 - the count is the result
+            record = {name: values[name] for name in columns} | {"value": in_json(values["value"])}
             stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
     return count
 
@@ -157,16 +178,16 @@ def _read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def _write_parquet(path: Path, rows: Iterator[ScoreRow]) -> int:
+def _write_parquet(path: Path, columns: Sequence[str], records: Iterator[dict[str, Any]]) -> int:
     import pyarrow
     import pyarrow.parquet
 
     kinds = {"value": pyarrow.float64(), "height": pyarrow.int32(), "width": pyarrow.int32()}
-    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in FILE_COLUMNS])
+    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in columns])
     count = 0
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        while group := list(itertools.islice(rows, _GROUP)):
-            writer.write_table(pyarrow.Table.from_pylist([_record(row) for row in group], schema=schema))
+        while group := list(itertools.islice(records, _GROUP)):
+            writer.write_table(pyarrow.Table.from_pylist(group, schema=schema))
             count += len(group)
     return count
 

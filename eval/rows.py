@@ -1,8 +1,8 @@
 """One score is one row: a value or an error, and everything needed to trace it.
 
-``COLUMNS`` is the order of the columns everywhere. The last three (``TIMING_COLUMNS``) say how long the work took and
-change from run to run; they stay in the store and out of the written row files, so that a resumed, a sharded and a
-plain run write the same bytes.
+``COLUMNS`` is the order of the columns everywhere. The last four (``TIMING_COLUMNS``) say how long the work took, and
+on how much; that changes from run to run, so they stay in the store and out of the written row files: a resumed, a
+merged and a plain run write the same bytes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class ScoreRow:
         width: Columns of the scored picture.
         seconds: Time the method took on this picture; None where nothing was restored.
         score_seconds: Time this metric took.
-        peak_mib: Peak memory while restoring, where known.
+        peak_mib: Most memory in use while restoring, where known: of tensors on a GPU, of the whole process on a CPU.
+        input_pixels: Pixels of the degraded picture that ``seconds`` were spent on; None where nothing was restored.
     """
 
     image: str
@@ -70,6 +71,7 @@ class ScoreRow:
     seconds: float | None = None
     score_seconds: float | None = None
     peak_mib: float | None = None
+    input_pixels: int | None = None
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.error is None):
@@ -79,7 +81,7 @@ class ScoreRow:
 
 
 COLUMNS = tuple(field.name for field in fields(ScoreRow))
-TIMING_COLUMNS = ("seconds", "score_seconds", "peak_mib")
+TIMING_COLUMNS = ("seconds", "score_seconds", "peak_mib", "input_pixels")
 FILE_COLUMNS = tuple(name for name in COLUMNS if name not in TIMING_COLUMNS)
 """Columns of row files: everything that is the same when the work is done again."""
 
@@ -96,12 +98,22 @@ KEY_COLUMNS = (
 )
 """What makes a row the same row. Doing the work again replaces it; anything else stands beside it."""
 
-TEXT_COLUMNS = tuple(name for name in COLUMNS if name not in ("value", "error", "height", "width", *TIMING_COLUMNS))
+WHOLE_COLUMNS = ("height", "width", "input_pixels")
+"""Columns of whole numbers."""
+
+TEXT_COLUMNS = tuple(
+    name for name in COLUMNS if name not in ("value", "error", *WHOLE_COLUMNS) and name not in TIMING_COLUMNS
+)
 
 
 def sort_key(row: ScoreRow) -> tuple[str, ...]:
     """The order of rows in every file: by key, plain code point order, no locale."""
     return tuple(getattr(row, name) for name in KEY_COLUMNS)
+
+
+def in_json(value: float | None) -> float | str | None:
+    """A score as JSON can hold it: infinities are the texts "inf" and "-inf"."""
+    return value if value is None or math.isfinite(value) else ("inf" if value > 0 else "-inf")
 
 
 def to_frame(rows: Iterable[ScoreRow]) -> pandas.DataFrame:
@@ -141,7 +153,7 @@ def typed(frame: pandas.DataFrame) -> pandas.DataFrame:
             frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
         elif name == "error":
             frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
-        elif name in ("height", "width"):
+        elif name in WHOLE_COLUMNS:
             frame[name] = frame[name].astype("Int64")
         elif name in COLUMNS:
             frame[name] = frame[name].astype("float64")
@@ -157,4 +169,4 @@ def _plain(name: str, value: Any) -> Any:
         return None
     if name == "error":
         return str(value)
-    return int(value) if name in ("height", "width") else float(value)
+    return int(value) if name in WHOLE_COLUMNS else float(value)

@@ -56,18 +56,26 @@ class Plan:
         """Number of pictures times number of methods."""
         return len(self.images.pairs) * len(self.methods)
 
-    def rows(self, store: Store) -> Iterator[ScoreRow]:
-        """The rows of this plan and no others that are in the store, in the order of their keys."""
+    def rows(self, store: Store, *, others: bool = False) -> Iterator[ScoreRow]:
+        """The rows of this plan that are in the store, in the order of their keys.
+
+        Args:
+            store: Where the plan was run.
+            others: Also the rows that are none of its business: of other pictures, sets, methods, metrics, protocols.
+        """
         keys = {pair.key for pair in self.images.pairs}
         variants = {name: variant_of(name, self.job) for name in self.job.metrics} | {WHOLE_PICTURE: ""}
-        stored = store.rows(
-            dataset=self.job.dataset,
-            protocol_hash=self.job.protocol.hash,
-            method=[method.name for method in self.methods],
-            metric=list(variants),
-        )
-        for row in stored:
-            if row.image in keys and (row.error is not None or row.variant == variants[row.metric]):
+        scope = {
+            "dataset": [self.job.dataset],
+            "protocol_hash": [self.job.protocol.hash],
+            "method": [method.name for method in self.methods],
+            "metric": list(variants),
+        }
+        for row in store.rows(**({} if others else scope)):
+            if row.image not in keys or any(getattr(row, name) not in known for name, known in scope.items()):
+                if others:
+                    yield row
+            elif row.error is not None or row.variant == variants[row.metric]:
                 yield row
 
     def frame(self, store: Store) -> pandas.DataFrame:

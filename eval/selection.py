@@ -6,6 +6,7 @@ only looks the same (two weight files of one method, two references under one im
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from errors import ProtocolError, UsageError
 from eval.rows import BAD_REFERENCE, WHOLE_PICTURE, typed
+from eval.wording import counted, listed
 
 if TYPE_CHECKING:
     import pandas
@@ -46,8 +48,9 @@ class Selection:
         protocol_hash: Its hash.
         variants: Per metric with values, the implementation behind it, "" where there is only one.
         provenance: Per method, the weights, devices and code versions of its rows, each as sorted distinct strings.
-        seconds_per_mpix: Per method, the median restoring time per output megapixel, where rows carry times.
-        peak_mib: Per method, the largest peak memory of its rows, where known.
+        seconds_per_mpix: Per method, the median restoring time per input megapixel, where rows carry times.
+        used_mib: Per method, the most memory in use while one of its pictures was restored, where known: of tensors on
+            a GPU, of the whole process elsewhere.
         notes: Sentences a reader of the ranking must see.
     """
 
@@ -60,7 +63,7 @@ class Selection:
     variants: dict[str, str]
     provenance: dict[str, dict[str, tuple[str, ...]]]
     seconds_per_mpix: dict[str, float]
-    peak_mib: dict[str, float]
+    used_mib: dict[str, float]
     notes: tuple[str, ...]
 
     def lacks_reference(self, failure: Failure) -> bool:
@@ -71,7 +74,7 @@ class Selection:
 def select(
     frame: pandas.DataFrame,
     *,
-    protocol_hash: str | None = None,
+    protocol: str | None = None,
     dataset: str | None = None,
     ordered: tuple[str, ...] = (),
 ) -> Selection:
@@ -79,7 +82,7 @@ def select(
 
     Args:
         frame: Score rows with the columns of `eval.rows.COLUMNS`; only image, method, metric and value are required.
-        protocol_hash: Which protocol to take when `frame` holds several (a prefix is enough).
+        protocol: Which protocol to take when `frame` holds several: its name, its hash or the hash's beginning.
         dataset: Which set to take when `frame` holds several; None pools them, and says so.
         ordered: Metrics that come first, in this order; others follow by name.
 
@@ -87,23 +90,14 @@ def select(
         UsageError: No row fits, or `frame` does not hold score rows.
         ProtocolError: The rows mix protocols or metric variants, or score one image twice with different values.
     """
-    rows = _complete(frame)
+    rows, renamed = comparable(frame, protocol=protocol, datasets=None if dataset is None else [dataset])
     notes: list[str] = []
-    if dataset is not None:
-        rows = rows[rows["dataset"] == dataset]
-    if protocol_hash:
-        rows = rows[rows["protocol_hash"].str.startswith(protocol_hash)]
-    if rows.empty:
-        asked = [f"set {dataset!r}"] * (dataset is not None) + [f"protocol {protocol_hash!r}"] * bool(protocol_hash)
-        raise UsageError(f"There are no score rows{' of ' + ' and '.join(asked) if asked else ''} to rank.")
-    _one_protocol(rows)
     rows = _name_sets(rows, notes)
-    rows = _name_methods(rows, notes)
+    notes += renamed
     rows = _name_images(rows, notes)
     failed = rows["value"].isna()
     scored = _one_value(rows[~failed])
     failures = _failures(rows[failed], scored)
-    _one_variant(scored)
     return Selection(
         values=_tables(scored, set(rows["metric"]) - {WHOLE_PICTURE}, ordered),
         failures=failures,
@@ -114,9 +108,78 @@ def select(
         variants={str(metric): part["variant"].iloc[0] for metric, part in scored.groupby("metric")},
         provenance=_provenance(rows, notes),
         seconds_per_mpix=_speed(scored),
-        peak_mib=scored.groupby("method")["peak_mib"].max().dropna().to_dict(),
+        used_mib=scored.groupby("method")["peak_mib"].max().dropna().to_dict(),
         notes=tuple(notes),
     )
+
+
+def comparable(
+    frame: pandas.DataFrame, *, protocol: str | None = None, datasets: Sequence[str] | None = None
+) -> tuple[pandas.DataFrame, list[str]]:
+    """The rows of one protocol and one variant a metric, methods of one name and several weights told apart.
+
+    Args:
+        frame: As for `select`.
+        protocol: As for `select`.
+        datasets: Which sets; None takes all.
+
+    Returns:
+        The rows, every column of `eval.rows.COLUMNS` that ranking needs among theirs, and what a reader must know.
+
+    Raises:
+        UsageError: No row fits, or `frame` does not hold score rows.
+        ProtocolError: The rows mix protocols or metric variants.
+    """
+    notes: list[str] = []
+    rows = chosen(_complete(frame), protocol, datasets)
+    _one_protocol(rows)
+    rows = _name_methods(rows, notes)
+    _one_variant(rows[rows["value"].notna()])
+    return rows, notes
+
+
+def rows_behind(
+    frame: pandas.DataFrame, *, protocol: str, datasets: Sequence[str], methods: Sequence[str], metrics: Sequence[str]
+) -> pandas.DataFrame:
+    """The rows of `frame` that a ranking of these was made from, as they are, errors of whole pictures included."""
+    rows = chosen(_complete(frame), protocol, datasets)
+    names = _name_methods(rows.copy(), [])["method"]
+    return rows[names.isin(methods) & rows["metric"].isin((*metrics, WHOLE_PICTURE))]
+
+
+def chosen(rows: pandas.DataFrame, protocol: str | None, datasets: Sequence[str] | None) -> pandas.DataFrame:
+    """Rows of the protocol and the sets that were asked for; None takes all.
+
+    Args:
+        rows: Score rows, whole.
+        protocol: Name, hash or beginning of a hash.
+        datasets: Names of sets.
+
+    Raises:
+        UsageError: There are none; the message lists what there is.
+    """
+    if rows.empty:
+        raise UsageError("There are no score rows to rank.")
+    found = rows
+    if protocol:
+        named = rows["protocol"] == protocol
+        found = rows[named if named.any() else rows["protocol_hash"].str.startswith(protocol)]
+        if found.empty:
+            raise _nothing(f"protocol {protocol!r}", "protocols", _protocols(rows))
+    for name in datasets or ():
+        if name not in set(found["dataset"]):
+            raise _nothing(f"set {name!r}", "sets", sorted(repr(known) for known in found["dataset"].unique()))
+    return found if datasets is None else found[found["dataset"].isin(datasets)]
+
+
+def _nothing(asked: str, kind: str, known: Sequence[str]) -> UsageError:
+    return UsageError(f"There are no score rows of {asked} to rank; the {kind} they have are {listed(known, 10)}.")
+
+
+def _protocols(rows: pandas.DataFrame) -> list[str]:
+    """Name and hash of every protocol, sorted."""
+    pairs = sorted(set(rows[["protocol", "protocol_hash"]].itertuples(index=False, name=None)))
+    return [f"{name or 'unnamed'} ({digest})" for name, digest in pairs]
 
 
 def _complete(frame: pandas.DataFrame) -> pandas.DataFrame:
@@ -126,7 +189,7 @@ def _complete(frame: pandas.DataFrame) -> pandas.DataFrame:
     rows = frame.copy()
     for name in {*_TEXT, *_TRACE} - set(rows.columns):
         rows[name] = ""
-    for name in {"error", "height", "width", "seconds", "peak_mib"} - set(rows.columns):
+    for name in {"error", "seconds", "peak_mib", "input_pixels"} - set(rows.columns):
         rows[name] = None
     rows = typed(rows)
     untold = rows["value"].isna() & rows["error"].isna()
@@ -135,14 +198,10 @@ def _complete(frame: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def _one_protocol(rows: pandas.DataFrame) -> None:
-    found = rows[["protocol", "protocol_hash"]].drop_duplicates().sort_values(["protocol", "protocol_hash"])
-    hashes = set(found["protocol_hash"])
-    if len(hashes) > 1 or (
-        hashes == {""} and len(found) > 1
-    ):  # a name is not part of a protocol, its hash is all of it
-        names = ", ".join(f"{name or 'unnamed'} ({digest})" for name, digest in found.itertuples(index=False))
+    hashes, found = set(rows["protocol_hash"]), _protocols(rows)
+    if len(hashes) > 1 or (hashes == {""} and len(found) > 1):  # a protocol is its hash and not its name
         raise ProtocolError(
-            f"Scores of different protocols must not be ranked together: {names}. Choose one by its hash."
+            f"Scores of different protocols must not be ranked together: {', '.join(found)}. Choose one by its hash."
         )
 
 
@@ -160,8 +219,8 @@ def _name_sets(rows: pandas.DataFrame, notes: list[str]) -> pandas.DataFrame:
     """Put the set's name before the image's when several sets are pooled."""
     counts = rows.groupby("dataset")["image"].nunique()
     if len(counts) > 1:
-        listed = ", ".join(f"{name or 'unnamed'} ({count} images)" for name, count in counts.items())
-        notes.append(f"Pooled over several sets, every image weighing the same: {listed}.")
+        sets = ", ".join(f"{name or 'unnamed'} ({counted(count, 'image')})" for name, count in counts.items())
+        notes.append(f"Pooled over several sets, every image weighing the same: {sets}.")
         rows = rows.assign(image=rows["dataset"].where(rows["dataset"] != "", "unnamed") + "/" + rows["image"])
     return rows
 
@@ -190,11 +249,15 @@ def _name_images(rows: pandas.DataFrame, notes: list[str]) -> pandas.DataFrame:
     by_input = rows["image"].isin(doubled) & (reference == "")
     if by_reference.any():
         count = rows.loc[by_reference, "image"].nunique()
-        notes.append(f"{_images(count)} carry one name but different references; they are kept apart as name#hash.")
+        notes.append(
+            f"{counted(count, 'image')} carry one name but different references; they are kept apart as name#hash."
+        )
         rows.loc[by_reference, "image"] += "#" + reference[by_reference].str[:8]
     if by_input.any():
         count = rows.loc[by_input, "image"].nunique()
-        notes.append(f"{_images(count)} carry one name but different inputs; they are kept apart as name#hash.")
+        notes.append(
+            f"{counted(count, 'image')} carry one name but different inputs; they are kept apart as name#hash."
+        )
         rows.loc[by_input, "image"] += "#" + rows.loc[by_input, "input_sha256"].str[:8]
     return rows
 
@@ -257,11 +320,7 @@ def _provenance(rows: pandas.DataFrame, notes: list[str]) -> dict[str, dict[str,
 
 
 def _speed(scored: pandas.DataFrame) -> dict[str, float]:
-    """Median seconds per output megapixel; one time a picture, however many metrics were computed on it."""
-    timed = scored.dropna(subset=["seconds", "height", "width"]).drop_duplicates(["image", "method"])
-    pixels = (timed["height"] * timed["width"]).astype(np.float64)
+    """Median seconds per input megapixel; one time a picture, however many metrics were computed on it."""
+    timed = scored.dropna(subset=["seconds", "input_pixels"]).drop_duplicates(["image", "method"])
+    pixels = timed["input_pixels"].astype(np.float64)
     return (timed["seconds"] / pixels * 1e6).groupby(timed["method"]).median().to_dict()
-
-
-def _images(count: int) -> str:
-    return f"{count} image{'s' if count != 1 else ''}"

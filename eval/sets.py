@@ -12,9 +12,10 @@ from pathlib import Path
 from errors import SetError, UsageError
 from eval.archives import Limits
 from eval.inspection import inspect as look_at
-from eval.layouts import Listing, list_any
+from eval.layouts import list_any
+from eval.listing import Listing
 from eval.pairing import NameIndex, Pair, PairingReport, composed, keys_of, pair_by_name
-from eval.sources import Source
+from eval.sources import Source, same_bytes
 from eval.tables import read_pair_table
 
 Location = str | Path | Sequence[str | Path]
@@ -86,18 +87,21 @@ def open_set(
     other = list_any(reference, limits) if reference is not None else None
     if not listing.inputs:
         raise SetError(_nothing_in(listing))
-    if other is not None and not other.inputs:
+    if other is not None and not other.as_references:
         raise SetError(_nothing_in(other))
     if pairing.startswith("csv:"):
         pairs, report = _pair_by_table(listing, other, Path(pairing[len("csv:") :]))
     elif other is not None:
-        pairs, report = pair_by_name(listing.inputs, other.as_references, pairing)
+        pairs, report = _pair_two_places(listing, other, pairing)
     elif listing.references is not None:
         pairs, report = _paired_already(listing)
     elif listing.other_side:
         pairs, report = pair_by_name(listing.inputs, listing.other_side, pairing)
     else:
         pairs, report = _unpaired(listing.inputs)
+    if other is None:
+        told = [reference for reference in listing.references or () if reference is not None]
+        report = replace(report, passed_over=listing.passed_over(listing.inputs, listing.other_side, told))
     left_out = listing.remarks + (other.remarks if other is not None else ())
     hold = tuple(part.hold for part in (listing, other) if part is not None and part.hold is not None)
     opened = ImageSet(listing.name, tuple(pairs), replace(report, left_out=left_out), hold)
@@ -107,6 +111,38 @@ def open_set(
 def _nothing_in(listing: Listing) -> str:
     reason = f" ({listing.remarks[0]})" if listing.remarks else ""
     return f"{listing.name} holds no pictures{reason}; PNG, JPEG, WebP, TIFF and BMP files are read."
+
+
+def _pair_two_places(listing: Listing, other: Listing, pairing: str) -> tuple[list[Pair], PairingReport]:
+    """One place a side: all that lies there, or the side of that name where it pairs more.
+
+    Of equals, all where both places are divided alike; where one of them is divided, it holds a whole set.
+    """
+    whole = listing.undivided if listing.other_side else listing.inputs, other.undivided
+    sides = listing.inputs, other.as_references
+    if other.references is not None:
+        whole = whole[0], sides[1]
+    found, problem = [], None
+    for way in dict.fromkeys((whole, sides) if listing.other_side and other.other_side else (sides, whole)):
+        try:
+            found.append((way, *pair_by_name(*way, pairing)))
+        except SetError as error:
+            problem = problem or error
+    if problem and not found:
+        raise SetError(" ".join((str(problem), *(listing.remarks + other.remarks)[:1]))) from problem
+    way, pairs, report = max(found, key=lambda item: item[2].paired)  # the first of equals
+    if way == whole and _holds_both(pairs, listing, other):
+        way, pairs, report = next((item for item in found if item[0] == sides), (way, pairs, report))
+    passed = listing.passed_over(way[0]) + other.passed_over(way[1], other.inputs if other.references else ())
+    return pairs, replace(report, passed_over=passed)
+
+
+def _holds_both(pairs: Sequence[Pair], listing: Listing, other: Listing) -> bool:
+    """Whether a picture met itself: a reference beside the inputs, or an input beside the references."""
+    wrong_side = {*listing.other_side, *(other.inputs if other.other_side else ())}
+    crossed = (pair for pair in pairs if pair.reference and (pair.input in wrong_side or pair.reference in wrong_side))
+    first = next(crossed, None)
+    return first is not None and first.reference is not None and same_bytes(first.input, first.reference)
 
 
 def _unpaired(sources: Sequence[Source]) -> tuple[list[Pair], PairingReport]:
@@ -142,7 +178,8 @@ def _pair_by_table(listing: Listing, other: Listing | None, table: Path) -> tupl
     """File names in a table, looked up among the files of the set."""
     if other is None:
         raise UsageError("A table of pairs needs both sides: give --reference as well.")
-    inputs, references = _by_name(listing.inputs), _by_name(other.as_references)
+    inputs = _by_name(listing.undivided, listing.inputs)
+    references = _by_name(other.undivided, other.as_references)
     first: list[Source] = []
     second: list[Source | None] = []
     for input_name, reference_name in read_pair_table(table):
@@ -151,7 +188,8 @@ def _pair_by_table(listing: Listing, other: Listing | None, table: Path) -> tupl
     named = replace(listing, inputs=tuple(first), references=tuple(second), keys=None, how=f"by {table.name}")
     pairs, report = _paired_already(named)
     left = {source.name for source in other.as_references} - {source.name for source in second if source is not None}
-    return pairs, replace(report, references=len(other.as_references), unused=tuple(sorted(left)))
+    passed = replace(listing, whole=listing.undivided, lacking=f"without a line in {table.name}").passed_over(first)
+    return pairs, replace(report, references=len(other.as_references), unused=tuple(sorted(left)), passed_over=passed)
 
 
 def _named(name: str, known: NameIndex, table: Path, side: Listing) -> Source:
@@ -161,10 +199,13 @@ def _named(name: str, known: NameIndex, table: Path, side: Listing) -> Source:
     return source
 
 
-def _by_name(sources: Sequence[Source]) -> NameIndex:
-    """Full names and, where they are unique, bare file names."""
-    by_name = {source.name: source for source in sources}
-    bare: dict[str, list[Source]] = {}
-    for source in sources:
-        bare.setdefault(composed(source.name.rpartition("/")[2]), []).append(source)
-    return NameIndex.of({name: found[0] for name, found in bare.items() if len(found) == 1} | by_name)
+def _by_name(*groups: Sequence[Source]) -> NameIndex:
+    """Full names and, where they are unique in a group, bare file names; the last group goes before the others."""
+    known: dict[str, Source] = {}
+    for sources in groups:
+        bare: dict[str, list[Source]] = {}
+        for source in sources:
+            bare.setdefault(composed(source.name.rpartition("/")[2]), []).append(source)
+        known |= {name: found[0] for name, found in bare.items() if len(found) == 1}
+        known |= {source.name: source for source in sources}
+    return NameIndex.of(known)

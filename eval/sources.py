@@ -6,16 +6,18 @@ disk and no source holds pixels, so a set of any size costs a few hundred bytes 
 
 from __future__ import annotations
 
+import lzma
 import os
+import threading
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from errors import ImageError
+from errors import ImageError, first_line
 from images import Picture, read_picture, read_size
 
 MAX_FILE_BYTES = 512 * 2**20
@@ -89,8 +91,8 @@ class FileSource(Source):
         try:
             with open(self.path, "rb") as stream:
                 return stream.read(MAX_FILE_BYTES if count is None else count)
-        except OSError as error:
-            raise ImageError(f"{self.name} cannot be read ({error.strerror}).") from error
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            raise ImageError(f"{self.name} cannot be read ({_reason(error)}); check the file.") from error
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,14 @@ class ZipSource(Source):
     def read_bytes(self, count: int | None = None) -> bytes:
         """See :meth:`Source.read_bytes`."""
         self._check_size()
-        container = kept_open(self.archive, zipfile.ZipFile)
         try:
+            container = _CONTAINERS.get(self.archive, (), zipfile.ZipFile)
             with container.open(container.infolist()[self.index]) as stream:
                 data = stream.read(MAX_FILE_BYTES + 1 if count is None else count)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-            raise ImageError(f"{self.name} cannot be unpacked from {Path(self.archive).name} ({error}).") from error
+        except _ZIP_ERRORS as error:
+            raise ImageError(
+                f"{self.name} cannot be unpacked from {Path(self.archive).name} ({_reason(error)}); zip it again."
+            ) from error
         if len(data) > MAX_FILE_BYTES:
             raise ImageError(f"{self.name} unpacks to far more than it claims; it was not read.")
         return data
@@ -152,7 +156,7 @@ class SpanSource(Source):
                 stream.seek(self.offset)
                 data = stream.read(wanted)
         except OSError as error:
-            raise ImageError(f"{self.name} cannot be read ({error.strerror}).") from error
+            raise ImageError(f"{self.name} cannot be read ({_reason(error)}); check {Path(self.path).name}.") from error
         if len(data) < wanted:
             raise ImageError(f"{self.name} is cut off: {Path(self.path).name} ends early; copy it again.")
         return data
@@ -169,8 +173,18 @@ class ParquetSource(Source):
 
     def read_bytes(self, count: int | None = None) -> bytes:
         """See :meth:`Source.read_bytes`."""
-        cell = _row_group(self.path, os.stat(self.path).st_mtime_ns, self.column, self.row_group)[self.row].as_py()
-        data = cell["bytes"] if isinstance(cell, dict) else cell
+        import pyarrow
+
+        def open_group(path: str) -> Any:
+            return _row_group(path, self.column, self.row_group)
+
+        try:
+            cell = _ROW_GROUPS.get(self.path, (self.column, self.row_group), open_group)[self.row].as_py()
+            data = cell["bytes"] if isinstance(cell, dict) else cell
+        except (pyarrow.ArrowException, OSError, LookupError, ValueError) as error:
+            raise ImageError(
+                f"{self.name} cannot be read from {Path(self.path).name} ({_reason(error)}); copy or write it again."
+            ) from error
         if not data:
             raise ImageError(f"{self.name} has no bytes in column {self.column!r} of {Path(self.path).name}.")
         return data if count is None else data[:count]
@@ -191,24 +205,95 @@ class BrokenSource(Source):
         raise ImageError(self.reason)
 
 
-def kept_open(path: str, opener: Callable[[str], Any]) -> Any:
-    """A container opened once per process and kept; opened again when the file has changed."""
+def same_bytes(one: Source, other: Source) -> bool:
+    """Whether two files hold the same bytes; False where one of them cannot be read."""
+    if one.size and other.size and one.size != other.size:  # a cell of a table does not say its size
+        return False
     try:
-        status = os.stat(path)
-    except OSError as error:
-        raise ImageError(f"{Path(path).name} is no longer there; give it again.") from error
-    return _open_container(path, opener, status.st_mtime_ns, status.st_size)
+        return one.read_bytes(_HEAD_BYTES) == other.read_bytes(_HEAD_BYTES) and one.read_bytes() == other.read_bytes()
+    except ImageError:
+        return False
 
 
-@lru_cache(maxsize=16)
-def _open_container(path: str, opener: Callable[[str], Any], modified: int, size: int) -> Any:
-    return opener(path)
+class _Kept:
+    """What a process keeps of the files it reads from, those used last; safe to share between threads.
+
+    Args:
+        most: How many are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._items: OrderedDict[tuple[str, Hashable], tuple[tuple[int, int], Any]] = OrderedDict()
+
+    def get(self, path: str, part: Hashable, make: Callable[[str], Any]) -> Any:
+        """What ``make`` made of the file, made again when the file has changed.
+
+        Raises:
+            ImageError: The file is gone.
+        """
+        with self._lock:
+            try:
+                status = os.stat(path)
+            except OSError as error:
+                self._items.pop((path, part), None)
+                raise ImageError(f"{Path(path).name} is no longer there; give it again.") from error
+            stamp = status.st_mtime_ns, status.st_size
+            known, made = self._items.pop((path, part), (None, None))
+            if known != stamp:
+                made = make(path)
+            self._items[path, part] = stamp, made
+            if len(self._items) > self._most:
+                self._items.popitem(last=False)
+            return made
+
+    def forget(self, folder: Path) -> None:
+        """Let go of everything below a folder. A file closes with its last reader, which ends in peace."""
+        root = Path(os.path.realpath(folder))
+        with self._lock:
+            for path, part in list(self._items):
+                if Path(os.path.realpath(path)).is_relative_to(root):
+                    del self._items[path, part]
 
 
-@lru_cache(maxsize=4)
-def _row_group(path: str, modified: int, column: str, row_group: int) -> Any:
+_CONTAINERS = _Kept(16)
+_ROW_GROUPS = _Kept(4)
+
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    LookupError,
+    ValueError,
+)
+"""What Python's reader raises on damaged or replaced zips."""
+
+
+def close_containers(folder: Path) -> None:
+    """Close and forget every archive and table that is open below a folder, so that deleting it frees its space.
+
+    Safe while other threads read: a read under way ends as usual, later ones open the file again, or raise
+    :class:`ImageError` where it is gone. Call it after the files are deleted.
+
+    Args:
+        folder: The folder; it need not exist any more.
+    """
+    _CONTAINERS.forget(folder)
+    _ROW_GROUPS.forget(folder)
+
+
+def _row_group(path: str, column: str, row_group: int) -> Any:
     """One column of one row group: the unit Parquet can read alone. Neighbours share it."""
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(path) as table:
         return table.read_row_group(row_group, columns=[column]).column(0)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or first_line(error)

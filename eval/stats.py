@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations
 from string import ascii_letters
 
@@ -26,6 +27,48 @@ _TIE = 9  # values that agree to this many decimals are the same number: float n
 def mean(values: np.ndarray) -> float:
     """Arithmetic mean, correctly rounded and therefore independent of the order of `values` (n,)."""
     return math.fsum(values) / len(values) if len(values) else math.nan
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One metric's scores in a few numbers.
+
+    An infinite score (an output identical to its reference) is left out of all of them; where all are infinite, mean
+    and median are so, too.
+
+    Attributes:
+        mean: NaN without any score.
+        median: NaN without any score.
+        std: Sample standard deviation; NaN below two finite scores.
+        n: Scores behind mean and median.
+        infinite: Scores that are infinite.
+    """
+
+    mean: float
+    median: float
+    std: float
+    n: int
+    infinite: int
+
+
+def summary(scores: np.ndarray) -> Summary:
+    """Mean, median and spread of `scores` (n,), none of them NaN.
+
+    Example:
+        >>> summary(np.array([28.0, 30.0, math.inf]))
+        Summary(mean=29.0, median=29.0, std=1.4142135623730951, n=2, infinite=1)
+    """
+    finite = scores[np.isfinite(scores)]
+    averaged = finite if len(finite) else scores
+    if not len(averaged):
+        return Summary(math.nan, math.nan, math.nan, 0, 0)
+    return Summary(
+        mean=mean(finite) if len(finite) else float(scores[0]),
+        median=float(np.median(averaged)),
+        std=float(np.std(finite, ddof=1)) if len(finite) > 1 else math.nan,
+        n=len(averaged),
+        infinite=len(scores) - len(finite),
+    )
 
 
 def resamples_for(images: int) -> int:

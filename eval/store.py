@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import StoreError
+from eval.rowfiles import SUFFIXES, read_rows
 from eval.rows import COLUMNS, KEY_COLUMNS, ScoreRow, to_frame
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _TYPES = {
     "seconds": "REAL",
     "score_seconds": "REAL",
     "peak_mib": "REAL",
+    "input_pixels": "INTEGER",
 }
 
 
@@ -48,7 +50,8 @@ def is_store(path: str | Path) -> bool:
 
 
 def _create_rows(connection: sqlite3.Connection) -> None:
-    columns = ", ".join(f"{name} {_TYPES.get(name, 'TEXT NOT NULL')}" for name in COLUMNS)
+    names = (name for name in COLUMNS if name != "input_pixels")
+    columns = ", ".join(f"{name} {_TYPES.get(name, 'TEXT NOT NULL')}" for name in names)
     connection.execute(f"CREATE TABLE rows ({columns}, PRIMARY KEY ({', '.join(KEY_COLUMNS)})) WITHOUT ROWID")
 
 
@@ -56,7 +59,11 @@ def _index_content(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX by_content ON rows (input_sha256, protocol_hash, method)")
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_rows, _index_content)
+def _add_input_pixels(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE rows ADD COLUMN input_pixels INTEGER")
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_rows, _index_content, _add_input_pixels)
 """The schema as a history: a store at version v gets the steps from v on, a new one gets them all. Steps that have
 been released are never edited, only followed by new ones."""
 
@@ -100,7 +107,7 @@ class Store:
 
     def add(self, rows: Iterable[ScoreRow]) -> None:
         """Write rows in one transaction; a row with the key of an older one replaces it."""
-        values = [tuple(getattr(row, name) for name in COLUMNS) for row in rows]
+        values = [_values(row) for row in rows]
         if values:
             with self._writing() as connection:
                 connection.executemany(_INSERT, values)
@@ -121,7 +128,7 @@ class Store:
         if rows:
             with self._writing() as connection:
                 connection.executemany(_FORGET, forget)
-                connection.executemany(_INSERT, [tuple(getattr(row, name) for name in COLUMNS) for row in rows])
+                connection.executemany(_INSERT, map(_values, rows))
 
     def __len__(self) -> int:
         return self._connection().execute("SELECT count(*) FROM rows").fetchone()[0]
@@ -152,10 +159,6 @@ class Store:
         cursor = self._connection().execute(f"SELECT {', '.join(COLUMNS)} FROM rows{where}", values)
         return [ScoreRow(**dict(zip(COLUMNS, record, strict=True))) for record in cursor.fetchall()]
 
-    def protocols(self) -> list[tuple[str, str]]:
-        """Name and hash of every protocol that has rows."""
-        return self._connection().execute("SELECT DISTINCT protocol, protocol_hash FROM rows ORDER BY 1, 2").fetchall()
-
     def datasets(self) -> list[str]:
         """Names of the sets that have rows."""
         return [name for (name,) in self._connection().execute("SELECT DISTINCT dataset FROM rows ORDER BY 1")]
@@ -168,16 +171,10 @@ class Store:
         with self._writing() as connection:
             return connection.execute(f"DELETE FROM rows{where}", values).rowcount
 
-    def import_rows(self, rows: Iterable[ScoreRow], batch: int = 5_000) -> int:
-        """Add rows from elsewhere in batches, so a file of any size passes through; returns how many."""
-        count, pending = 0, []
-        for row in rows:
-            pending.append(row)
-            if len(pending) == batch:
-                self.add(pending)
-                count, pending = count + batch, []
-        self.add(pending)
-        return count + len(pending)
+    def import_rows(self, rows: Iterable[ScoreRow]) -> int:
+        """Add rows from elsewhere, all of them or none, one after the other; returns how many."""
+        with self._writing() as connection:
+            return connection.executemany(_INSERT, map(_values, rows)).rowcount
 
     def close(self) -> None:
         """Close every thread's connection; the file then stands alone, without a log beside it."""
@@ -244,6 +241,28 @@ def _retried(action: Callable[[], Any]) -> Any:
             if "locked" not in str(error) or time.monotonic() > until:
                 raise
             time.sleep(0.02)
+
+
+def read_any(path: str | Path) -> Iterator[ScoreRow]:
+    """Rows of a row file or of a store, in the order in which they stand there.
+
+    Raises:
+        StoreError: It is not there, or neither of the two.
+    """
+    path = Path(path)
+    if path.suffix.lower() in SUFFIXES:
+        yield from read_rows(path)
+        return
+    if not path.is_file():
+        raise StoreError(f"There is no file {str(path)!r}; give row files or a store.")
+    if not is_store(path):
+        raise StoreError(f"{path.name} is neither a row file (.csv, .parquet, .jsonl) nor a store; check it.")
+    with Store(path) as store:
+        yield from store.rows()
+
+
+def _values(row: ScoreRow) -> tuple[Any, ...]:
+    return tuple(getattr(row, name) for name in COLUMNS)
 
 
 def _where(filters: dict[str, str | Iterable[str]]) -> tuple[str, list[str]]:

@@ -90,6 +90,7 @@ class Output:
     device: str = ""
     seconds: float | None = None
     peak_mib: float | None = None
+    input_pixels: int | None = None
 
 
 Made = Output | UnveilError | None
@@ -248,6 +249,7 @@ def _measure(files: _Files, output: Output, metrics: Sequence[str], blank: Score
         width=picture.width,
         seconds=output.seconds,
         peak_mib=output.peak_mib,
+        input_pixels=output.input_pixels,
     )
     reference, problem = None, pair.problem
     if pair.reference is not None:
@@ -305,7 +307,7 @@ def variant_of(metric: str, job: Job) -> str:
         return ""
     from eval.metrics import pyiqa_bridge
 
-    return pyiqa_bridge.variant(metric)
+    return pyiqa_bridge.variant()
 
 
 def _restore(picture: Picture, method: Method, job: Job) -> Output:
@@ -321,6 +323,7 @@ def _restore(picture: Picture, method: Method, job: Job) -> Output:
         device=restored.device,
         seconds=restored.seconds,
         peak_mib=restored.peak_mib,
+        input_pixels=picture.height * picture.width,
     )
 
 

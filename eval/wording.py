@@ -26,3 +26,13 @@ def some(names: Sequence[str], most: int = 5) -> str:
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "picture"), counted(2000, "picture")
+        ('1 picture', '2,000 pictures')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

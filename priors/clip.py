@@ -152,7 +152,6 @@ class ClipPrior:
         return text_tower.encode(self.model, sequence[None], position)[0]
 
 
-@lru_cache(maxsize=2)
 def load(name: str = "embedded", *, device: str | None = None) -> ClipPrior:
     """Load a CLIP; the last two stay in memory.
 
@@ -164,6 +163,15 @@ def load(name: str = "embedded", *, device: str | None = None) -> ClipPrior:
         UsageError: the name has none of these forms, or open_clip knows no such model.
         PromptError: the weights cannot be had, are damaged, or do not fit; never a random network.
     """
+    where = torch.device(device or "cpu")
+    if where.type == "cuda" and where.index is None:
+        where = torch.device("cuda", torch.cuda.current_device())
+    return _loaded(name, str(where))
+
+
+@lru_cache(maxsize=2)
+def _loaded(name: str, device: str) -> ClipPrior:
+    """One model for all the ways in which a device can be named."""
     # A model that is first asked for while a picture is restored must still serve training afterwards.
     with torch.inference_mode(False):
         return ClipPrior(sources.load(name), device)

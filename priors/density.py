@@ -195,27 +195,6 @@ def scores_of(prior: ClipPrior, features: Tensor, prompts: PromptSet) -> np.ndar
     return torch.sigmoid(prior.logit_scale * (features @ (positive - negative))).cpu().numpy()
 
 
-def score(prior: ClipPrior, picture: Picture | Tensor | EncodedPicture, prompts: PromptSet) -> float:
-    """Probability of the positive end of a prompt set, 0 to 1."""
-    if not isinstance(picture, EncodedPicture):
-        picture = encode_picture(prior, picture, maps=False)
-    return picture.score(prompts)
-
-
-def haze_map(
-    prior: ClipPrior,
-    picture: Picture | Tensor | EncodedPicture,
-    prompts: PromptSet,
-    *,
-    grid: str | int = "auto",
-    route: str = "auto",
-) -> np.ndarray:
-    """Density of the positive end at every pixel: float32 (H,W) in [0,1]."""
-    if not isinstance(picture, EncodedPicture):
-        picture = encode_picture(prior, picture, grid=grid, route=route)
-    return picture.map(prompts)
-
-
 def _places(prior: ClipPrior, batch: Tensor, grid: str | int, route: str) -> tuple[PlaceFeatures, ...]:
     if route not in ("auto", "dense", "tiles", "both"):
         raise PromptError(f"There is no route {route!r} to a density map; auto, dense, tiles and both exist.")

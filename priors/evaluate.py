@@ -16,7 +16,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from errors import PromptError, UnveilError
-from images import Picture, list_pictures, read_picture
+from images import Picture, read_picture
+from priors.inputs import find_inputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,10 +118,11 @@ def encode_folders(
         progress: called with (pictures done, pictures in all).
 
     Raises:
-        PromptError: a folder is missing or holds no readable pictures; a single bad picture is skipped and reported.
+        UsageError: a folder is missing or holds no pictures.
+        PromptError: none of them can be read; a single bad picture is skipped and reported.
     """
     ends = ((True, positive_dir), (False, negative_dir))
-    readers = [(partial(read_picture, path), end) for end, folder in ends for path in _pictures(Path(folder))]
+    readers = [(partial(read_picture, path), end) for end, folder in ends for path in find_inputs([folder])[0]]
     return encode_labelled(prior, readers, progress=progress)
 
 
@@ -193,18 +195,3 @@ def rank(prior: ClipPrior, labelled: LabelledFeatures, sets: Iterable[PromptSet]
         )
     frame = pd.DataFrame(rows)
     return frame.sort_values(["auroc", "calibration_error"], ascending=[False, True], ignore_index=True)
-
-
-def compare(
-    prior: ClipPrior, positive_dir: str | Path, negative_dir: str | Path, sets: Sequence[PromptSet]
-) -> pd.DataFrame:
-    """Rank prompt sets on two folders; see ``rank`` for the columns."""
-    return rank(prior, encode_folders(prior, positive_dir, negative_dir), sets)
-
-
-def _pictures(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise PromptError(f"There is no folder {folder}; labelled pictures come from two folders, one per end.")
-    if not (found := list_pictures(folder)):
-        raise PromptError(f"{folder} holds no pictures.")
-    return found

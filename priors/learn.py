@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +24,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from errors import PromptError
+from errors import ImageError, PromptError
+from images import Picture, read_picture
 from priors import text_tower
 from priors.prompts import PromptSet, end_features
 
 if TYPE_CHECKING:
-    from images import Picture
     from priors.clip import ClipPrior
 
 FORMAT = "learned-prompts/1"
@@ -71,6 +71,7 @@ class LearnedPrompts:
         prior: name of the model.
         prior_sha256: hash of its weights; the vectors mean nothing to another one.
         pictures: numbers of positive and negative pictures.
+        skipped: one sentence for each picture that could not be read.
     """
 
     prompts: PromptSet
@@ -80,6 +81,7 @@ class LearnedPrompts:
     prior: str
     prior_sha256: str
     pictures: tuple[int, int]
+    skipped: tuple[str, ...] = ()
 
     def save(self, path: str | Path) -> PromptSet:
         """Write a safetensors file and return the set that refers to it.
@@ -103,8 +105,8 @@ class LearnedPrompts:
 
 def learn(
     prior: ClipPrior,
-    positives: Sequence[Picture],
-    negatives: Sequence[Picture],
+    positives: Sequence[Picture | Path],
+    negatives: Sequence[Picture | Path],
     *,
     start: PromptSet,
     settings: Settings | None = None,
@@ -114,33 +116,46 @@ def learn(
 
     Args:
         prior: the frozen model.
-        positives: pictures that have the degradation, at least two.
+        positives: pictures that have the degradation, at least two. Files are read one at a time, and one that cannot
+            be read is skipped and reported.
         negatives: pictures that have not.
         start: words to start from and to stay near.
         settings: see ``Settings``.
-        progress: called with (pictures encoded, pictures in all).
+        progress: called with (pictures done, pictures in all).
 
     Raises:
         PromptError: too few pictures, or a text tower that cannot take vectors.
     """
     settings = settings or Settings()
-    if min(len(positives), len(negatives)) < MINIMUM_PICTURES:
-        raise PromptError(
-            f"Learning needs at least {MINIMUM_PICTURES} pictures a side, got {len(positives)} and {len(negatives)}."
-        )
+    _check_counts(len(positives), len(negatives))
     rng = np.random.default_rng(settings.seed)
-    features, labels = [], []
+    features, labels, skipped = [], [], []
+    counts = [0, 0]
     total = len(positives) + len(negatives)
-    for index, picture in enumerate([*positives, *negatives]):
-        views = _views(prior, picture, settings.views, rng)
-        features.append(views)
-        labels += [1.0 if index < len(positives) else 0.0] * len(views)
+    for index, source in enumerate([*positives, *negatives]):
+        end = int(index >= len(positives))
+        try:
+            picture = source if isinstance(source, Picture) else read_picture(source)
+        except ImageError as error:
+            skipped.append(str(error))
+        else:
+            views = _views(prior, picture, settings.views, rng)
+            features.append(views)
+            labels += [1.0 - end] * len(views)
+            counts[end] += 1
         if progress:
             progress(index + 1, total)
-    return learn_from_features(
-        prior, torch.cat(features), torch.tensor(labels), start=start, settings=settings,
-        pictures=(len(positives), len(negatives)),
-    )  # fmt: skip
+    _check_counts(*counts, *skipped[:2])
+    learned = learn_from_features(
+        prior, torch.cat(features), torch.tensor(labels), start=start, settings=settings, pictures=tuple(counts)
+    )
+    return replace(learned, skipped=tuple(skipped))
+
+
+def _check_counts(positives: int, negatives: int, *skipped: str) -> None:
+    if min(positives, negatives) < MINIMUM_PICTURES:
+        said = f"Learning needs at least {MINIMUM_PICTURES} pictures a side, got {positives} and {negatives}."
+        raise PromptError(" ".join([said, *skipped]))
 
 
 def learn_from_features(

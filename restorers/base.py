@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from errors import ImageError, WeightsError
 from hashing import sha256_of
 from images import check_batch
+from restorers.blocks.padding import padded_to_multiple
 from restorers.card import RestorerCard
 
 SMALLEST_SIDE = 16
@@ -33,10 +33,12 @@ class Restorer(nn.Module, PyTorchModelHubMixin, library_name="unveil", pipeline_
     Attributes:
         card: The facts. Weights loaded from elsewhere get a card of their own on the instance.
         weights_sha256: Hash of the file the parameters came from; None when there are no weights.
+        weights_file: That file.
     """
 
     card: ClassVar[RestorerCard] | RestorerCard
     weights_sha256: str | None = None
+    weights_file: Path | None = None
 
     @abstractmethod
     def enhance(self, x: Tensor) -> Tensor:
@@ -47,6 +49,13 @@ class Restorer(nn.Module, PyTorchModelHubMixin, library_name="unveil", pipeline_
 
         Raises:
             UnveilError: It cannot be loaded.
+        """
+
+    def check_savable(self) -> None:
+        """Refuse to be saved where a saved copy could not be built again; all but wrappers of others can be.
+
+        Raises:
+            WeightsError: It could not.
         """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,9 +85,13 @@ class Restorer(nn.Module, PyTorchModelHubMixin, library_name="unveil", pipeline_
 
         A class that is none of this project's networks is saved with its arguments alone, for its own
         ``from_pretrained``.
+
+        Raises:
+            WeightsError: See :meth:`check_savable`.
         """
         from restorers import checkpoint
 
+        self.check_savable()
         super()._save_pretrained(save_directory)
         with suppress(WeightsError):
             digest = sha256_of(save_directory / checkpoint.WEIGHTS_NAME)
@@ -129,25 +142,6 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
             "use the file that was made for this network."
         )
     model.load_state_dict(tensors, strict=True)
-
-
-def reflect_pad(x: Tensor, bottom: int, right: int) -> Tensor:
-    """Pad below and to the right by reflection, repeatedly where the picture is smaller than the padding."""
-    while bottom or right:
-        down, across = min(bottom, x.shape[-2] - 1), min(right, x.shape[-1] - 1)
-        x = F.pad(x, (0, across, 0, down), mode="reflect")
-        bottom, right = bottom - down, right - across
-    return x
-
-
-def padded_to_multiple(x: Tensor, multiple: int, least: int = 1) -> Tensor:
-    """Pad below and to the right by reflection to sides that are multiples of ``multiple`` and at least ``least``."""
-    return reflect_pad(x, *(_missing(side, multiple, least) for side in x.shape[-2:]))
-
-
-def _missing(side: int, multiple: int, least: int) -> int:
-    wanted = max(side, least)
-    return -(-wanted // multiple) * multiple - side
 
 
 def count_parameters(module: nn.Module) -> int:

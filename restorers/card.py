@@ -14,6 +14,9 @@ TASKS: dict[str, str] = {
 }
 """Task names and what a visitor calls them."""
 
+UNKNOWN_LICENCE = "unknown: see where the checkpoint came from"
+"""Licence of weights that came without a word about it."""
+
 Tiling = Literal["exact", "approximate", "whole"]
 
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from errors import WeightsError
+from errors import WeightsError, first_line
 from hashing import sha256_of
 from restorers.card import Figure, RestorerCard
 from version import __version__
@@ -29,6 +29,14 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 SECTION = "unveil"
 """Key of our description in ``config.json``."""
+
+_OF_THE_NETWORK = ("scale", "size_multiple", "min_size", "tiling", "receptive_field", "parameters")
+"""Facts that follow from the network as it was built; what a file says of them is not believed."""
+_COARSEST = 64
+"""A file may ask for padding to a multiple of what its network needs, up to so many pixels."""
+_LARGEST_NUMBER = 1 << 63
+_UNFIT = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
+"""What PyTorch and a network raise when they are built with arguments that mean nothing."""
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -49,16 +57,31 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise WeightsError(f"{path.name} is damaged or cut off ({error}); download it again.") from error
 
 
-def described(path: str | Path) -> tuple[str, dict[str, Any]] | None:
-    """Architecture and constructor arguments that a weight file names; None if it does not describe itself.
+@dataclass(frozen=True)
+class Description:
+    """What a weight file says about itself.
+
+    Attributes:
+        architecture: See :func:`restorers.networks.architectures`.
+        config: Constructor arguments.
+        facts: What of its card differs from the architecture's.
+    """
+
+    architecture: str
+    config: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def described(path: str | Path) -> Description | None:
+    """What a weight file says about itself; None if it says nothing.
 
     Raises:
         WeightsError: The file is missing or damaged, or its description is.
     """
-    metadata = read_metadata(path)
+    path, metadata = Path(path), read_metadata(path)
     if "architecture" not in metadata:
         return None
-    return metadata["architecture"], _json(metadata, "config", Path(path))
+    return Description(metadata["architecture"], _json(metadata, "config", path), _json(metadata, "card", path))
 
 
 def card_facts(card: RestorerCard) -> dict[str, Any]:
@@ -99,24 +122,33 @@ def constructor_arguments(model: Restorer) -> dict[str, Any]:
     return dict(getattr(model, "_hub_mixin_config", None) or {})
 
 
+def remember_arguments(model: Restorer, **arguments: Any) -> None:
+    """Replace some of the arguments that build a network again: those that were not plain, or are known only later."""
+    model._hub_mixin_config = {**constructor_arguments(model), **arguments}
+
+
 def build(architecture_name: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -> Restorer:
     """An architecture with given arguments and no weights yet.
 
     Raises:
         UnknownNameError: No such architecture.
-        WeightsError: The arguments do not fit it.
+        WeightsError: The arguments do not fit it, or the facts are not of their kinds.
     """
     from restorers.networks import architecture
 
     kind = architecture(architecture_name).load()
     try:
         model = kind(**config)
-        model.card = card_from(model.card, facts)
-    except (TypeError, ValueError) as error:
+        told = card_from(model.card, facts)
+    except _UNFIT as error:
         raise WeightsError(
-            f"The description of these weights does not fit {kind.__name__} ({error}); they were made by another "
-            "version of it."
+            f"The description of these weights does not fit {kind.__name__} ({first_line(error)}); they were made by "
+            "another version of it."
         ) from error
+    own = {key: getattr(model.card, key) for key in _OF_THE_NETWORK}
+    if told.size_multiple in range(own["size_multiple"], _COARSEST + 1, own["size_multiple"]):
+        own["size_multiple"] = told.size_multiple
+    model.card = replace(told, **own)
     return model
 
 
@@ -162,12 +194,12 @@ def load_file(path: str | Path) -> Restorer:
     from restorers.base import load_weights
 
     path = Path(path)
-    metadata = read_metadata(path)
-    if "architecture" not in metadata:
+    description = described(path)
+    if description is None:
         raise WeightsError(f"{path.name} does not say which network it is for; convert it with --arch NAME.")
-    model = build(metadata["architecture"], _json(metadata, "config", path), _json(metadata, "card", path))
+    model = build(description.architecture, description.config, description.facts)
     load_weights(model, path)
-    model.weights_sha256 = sha256_of(path)
+    model.weights_sha256, model.weights_file = sha256_of(path), path
     return model.eval()
 
 
@@ -216,7 +248,7 @@ def load_folder(folder: str | Path) -> Restorer:
     arguments = {key: value for key, value in config.items() if key != SECTION}
     model = build(section["architecture"], arguments, section.get("card", {}))
     load_weights(model, path)
-    model.weights_sha256 = digest
+    model.weights_sha256, model.weights_file = digest, path
     return model.eval()
 
 
@@ -245,11 +277,12 @@ def _checked(kind: type[RestorerCard | Figure], facts: object, where: str) -> di
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Whether a value out of JSON is of a field's type; a number must be one that can be shown."""
+    """Whether a value out of JSON is of a field's type; a number must be one that can be shown, a count at least 0."""
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     if hint in (int, float):
-        return isinstance(value, int | hint) and abs(value) < 1 << 63
+        number = isinstance(value, int | hint) and not isinstance(value, bool)
+        return number and (0 if hint is int else -_LARGEST_NUMBER) <= value < _LARGEST_NUMBER
     return isinstance(value, list | tuple if get_origin(hint) is tuple else hint)
 
 

@@ -16,12 +16,35 @@ from torch import Tensor
 from errors import WeightsError, first_line
 from hashing import sha256_of
 from restorers.base import Restorer, count_parameters
-from restorers.card import RestorerCard
+from restorers.card import UNKNOWN_LICENCE, RestorerCard
 from restorers.checkpoint import read_metadata
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor
 
+
+class _Nothing:
+    """Stands for a harmless object of a pickle whose value nobody needs, and keeps none of it."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+_HARMLESS = tuple(
+    (_Nothing, name)
+    for name in (
+        "numpy._core.multiarray.scalar",  # as NumPy 2 calls it
+        "numpy.core.multiarray.scalar",
+        "numpy.dtype",
+        "argparse.Namespace",
+    )
+)
+"""What training scripts save beside the weights: figures as NumPy's numbers, and the options they were called with.
+
+The restricted reader would refuse them; it gets a stand-in for each, so that nothing of theirs is ever called."""
 _HALO = 32
 """Receptive fields are not known; tiles see this many pixels beyond what they keep, and are blended."""
 
@@ -54,7 +77,13 @@ class Community(Restorer):
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Tensors of a checkpoint, from safetensors or from a pickle read with ``weights_only=True``.
+    """Content of a checkpoint, from safetensors or from a pickle read with ``weights_only=True``.
+
+    Args:
+        path: ``.safetensors``, or anything else that ``torch.save`` wrote.
+
+    Returns:
+        Tensors by name, perhaps some keys deep; of figures and options that were saved beside them nothing is left.
 
     Raises:
         WeightsError: Missing, damaged, or a pickle that holds more than tensors and plain containers.
@@ -70,7 +99,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     import pickle
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(_HARMLESS)):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path.name} was refused: it is damaged, or a pickle with more than tensors in it, which could run code "
@@ -88,7 +118,7 @@ def load_community(path: str | Path) -> Community:
     """Load a checkpoint of any architecture that spandrel knows.
 
     Args:
-        path: ``.safetensors``, ``.pth``, ``.pt`` or ``.ckpt``.
+        path: ``.safetensors``, ``.pth``, ``.pt``, ``.ckpt`` or ``.pk``.
 
     Raises:
         WeightsError: The file cannot be read safely, spandrel does not know it, or it is not a picture-to-picture
@@ -115,7 +145,7 @@ def load_community(path: str | Path) -> Community:
         raise WeightsError(f"{path.name} maps {channels[0]} channels to {channels[1]}; only grey or RGB is supported.")
     descriptor.eval()
     model = Community(descriptor, describe(descriptor, path.stem))
-    model.weights_sha256 = sha256_of(path)
+    model.weights_sha256, model.weights_file = sha256_of(path), path
     return model.eval()
 
 
@@ -131,7 +161,7 @@ def describe(descriptor: ImageModelDescriptor, stem: str) -> RestorerCard:
         title=stem,
         task="sr" if descriptor.scale > 1 else "refine",
         summary=f"Community checkpoint of {architecture}{tags}, for {descriptor.purpose}.",
-        licence="unknown: see where the checkpoint came from",
+        licence=UNKNOWN_LICENCE,
         scale=descriptor.scale,
         size_multiple=size.multiple_of,
         min_size=max(16, size.minimum),

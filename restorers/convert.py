@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from errors import WeightsError
+from restorers.checkpoint import build
 from restorers.networks import architecture
 
-_WRAPPERS = ("params_ema", "state_dict", "model", "params", "net", "generator")
+_WRAPPERS = ("params_ema", "state_dict", "model_state_dict", "model", "params", "net", "generator")
 """Keys under which training scripts put the weights; tried in this order."""
+_PREFIXES = ("module.", "model.")
+"""What data parallelism and Lightning put before every name."""
 
 
 def unwrap(checkpoint: Mapping[str, object]) -> dict[str, Tensor]:
@@ -31,6 +34,12 @@ def unwrap(checkpoint: Mapping[str, object]) -> dict[str, Tensor]:
     )
 
 
+def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what stands before all of them."""
+    prefix = next((one for one in _PREFIXES if all(key.startswith(one) for key in tensors)), None)
+    return tensors if prefix is None else _without_prefix({key.removeprefix(prefix): tensors[key] for key in tensors})
+
+
 def convert_state_dict(
     arch: str, checkpoint: Mapping[str, object], config: Mapping[str, object] | None = None
 ) -> tuple[dict[str, object], dict[str, Tensor]]:
@@ -39,20 +48,19 @@ def convert_state_dict(
     Args:
         arch: Name of an architecture.
         checkpoint: A loaded state dictionary, bare or wrapped as training scripts do.
-        config: Arguments of the architecture's class, for tensors that have our names already; without them such
-            tensors have to be those of the default arguments.
+        config: Arguments of the architecture's class beyond those that the shapes of released tensors tell, such as
+            ``side``; without them the others are the defaults.
 
     Returns:
         Keyword arguments of the architecture's class, and a state dictionary that loads strictly into it; float32.
 
     Raises:
         UnknownNameError: No such architecture.
-        WeightsError: Tensors are missing, unknown, or of another shape.
+        WeightsError: Tensors are missing, unknown, or of another shape, or ``config`` does not fit the class.
     """
-    chosen = architecture(arch)
-    tensors = {key.removeprefix("module."): tensor for key, tensor in unwrap(checkpoint).items()}
-    config, state = chosen.convert(tensors) if config is None else (dict(config), tensors)
-    wanted = chosen.load()(**config).state_dict()
+    told, state = architecture(arch).convert(_without_prefix(unwrap(checkpoint)))
+    config = {**told, **(config or {})}
+    wanted = build(arch, config, {}).state_dict()
     problems = [
         *(f"{key} is missing" for key in wanted if key not in state),
         *(f"{key} is unknown" for key in state if key not in wanted),

@@ -22,12 +22,15 @@ class Repository:
     Args:
         name: ``ORG/NAME``.
         revision: Commit, tag or branch; None: the default branch.
+        largest: Bytes that one file may have; None: any number. Files that are in the cache already count as paid for
+            when the Hub cannot be reached.
     """
 
-    def __init__(self, name: str, revision: str | None = None) -> None:
-        self.name, self.revision = name, revision
+    def __init__(self, name: str, revision: str | None = None, *, largest: int | None = None) -> None:
+        self.name, self.revision, self.largest = name, revision, largest
         self._asked = revision
         self._names: list[str] | None = None
+        self._sizes: dict[str, int] = {}
         self._offline = False
 
     def files(self) -> list[str]:
@@ -47,7 +50,7 @@ class Repository:
         from huggingface_hub.errors import HfHubHTTPError
 
         try:
-            info = HfApi().model_info(self.name, revision=self.revision)
+            info = HfApi().model_info(self.name, revision=self.revision, files_metadata=self.largest is not None)
         except (OSError, *connection_errors()) as error:
             if isinstance(error, HfHubHTTPError):  # the Hub has answered
                 raise
@@ -56,13 +59,30 @@ class Repository:
             self.revision = folder.name
             return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         self.revision = info.sha
-        return [sibling.rfilename for sibling in info.siblings or ()]
+        self._sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
+        return list(self._sizes)
+
+    def check_size(self, filename: str) -> None:
+        """Refuse a file that is larger than ``largest``.
+
+        Raises:
+            WeightsError: It is, or the repository cannot be reached or read.
+            UsageError: That cannot be the name of a repository.
+        """
+        self.files()
+        size = self._sizes.get(filename, 0)
+        if self.largest is not None and size > self.largest:
+            raise WeightsError(
+                f"{filename} of {self.name} has {size / 1e9:.3g} GB, more than the {self.largest / 1e9:.3g} GB that "
+                "are loaded here; choose a smaller model."
+            )
 
     def fetch(self, filename: str) -> Path:
         """Path of a file in the cache, downloaded if needed; large files are checked against the Hub's hash.
 
         Raises:
-            WeightsError: No such file, or it cannot be reached, or what arrived is not what the Hub has.
+            WeightsError: No such file, or it is too large or cannot be reached, or what arrived is not what the Hub
+                has.
             UsageError: That cannot be the name of a repository.
         """
         from huggingface_hub import hf_hub_download
@@ -70,6 +90,7 @@ class Repository:
         if filename not in self.files():
             held = f"it holds {', '.join(self.files()[:8])}"
             raise WeightsError(f"{self.name} has no file {filename!r}; {held}.")
+        self.check_size(filename)
         with explained(self.name, self.revision, filename):
             # Asked by the name that the caller used, so that the cache remembers which commit that name means ...
             path = Path(hf_hub_download(self.name, filename, revision=self._asked, local_files_only=self._offline))
@@ -98,8 +119,21 @@ def _check_blob(path: Path, repository: str) -> None:
 
 
 @contextlib.contextmanager
-def explained(name: str, revision: str | None = None, filename: str | None = None) -> Iterator[None]:
-    """Turn the client's many errors into one readable sentence each."""
+def explained(
+    name: str, revision: str | None = None, filename: str | None = None, *, uploading: bool = False
+) -> Iterator[None]:
+    """Turn the client's many errors into one readable sentence each.
+
+    Args:
+        name: Of the repository.
+        revision: That was asked for.
+        filename: That was asked for.
+        uploading: Whether something goes to the Hub rather than comes from it.
+
+    Raises:
+        WeightsError: The Hub refuses or cannot be reached.
+        UsageError: That cannot be the name of a repository.
+    """
     from huggingface_hub import constants, errors
 
     what = f"{name}{f'@{revision}' if revision else ''}"
@@ -133,6 +167,9 @@ def explained(name: str, revision: str | None = None, filename: str | None = Non
         raise WeightsError(f"The Hub refused {what} with status {status}; {hint}.") from error
     except (OSError, *connection_errors()) as error:
         detail = first_line(error)
+        if uploading:
+            reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"the Hub cannot be reached: {detail}"
+            raise WeightsError(f"{name} could not be uploaded ({reason}); try again with a network.") from error
         raise WeightsError(f"{filename or what} could not be downloaded whole ({detail}); try again.") from error
 
 

@@ -6,10 +6,11 @@ Nothing here ever hands out a network with random numbers in it.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from errors import UnknownNameError, WeightsError
+from errors import UnknownNameError, UsageError, WeightsError
 from restorers import checkpoint
 
 if TYPE_CHECKING:
@@ -17,11 +18,20 @@ if TYPE_CHECKING:
 
     from restorers.base import Restorer
 
-WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pk")
 """File name endings that are taken for weights."""
 
+_PAGE = re.compile(r"https?://(?:www\.)?huggingface\.co/([^/?#]+/[^/?#]+)(?:/tree/([^/?#]+))?/?")
+"""Address of a model's page, of one revision of it perhaps."""
 
-def load(model: str | Path, *, revision: str | None = None, device: str | torch.device | None = None) -> Restorer:
+
+def load(
+    model: str | Path,
+    *,
+    revision: str | None = None,
+    device: str | torch.device | None = None,
+    largest: int | None = None,
+) -> Restorer:
     """Load a model by name.
 
     Tried in this order: a name of the registry; an existing file or folder; a Hub repository.
@@ -33,26 +43,38 @@ def load(model: str | Path, *, revision: str | None = None, device: str | torch.
             - a ``.safetensors`` file that describes itself (``convert`` and ``training publish`` write them), or any
               checkpoint that spandrel knows;
             - a folder with ``config.json`` and ``model.safetensors``;
-            - a Hub repository ``ORG/NAME``, ``ORG/NAME@REVISION``, or one file in it, ``ORG/NAME/FILE``.
+            - a Hub repository ``ORG/NAME``, ``ORG/NAME@REVISION``, or one file in it, ``ORG/NAME/FILE``;
+            - ``local-dir:PATH`` or ``hf-hub:ORG/NAME``, as ``priors`` names models, or the address of a model's page.
         revision: Commit, tag or branch on the Hub. A branch is resolved to its commit once, and everything comes
             from that commit.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; None is ``auto``.
+        largest: Bytes that a file from the Hub may have; larger ones are not downloaded. None: any number.
 
     Raises:
         UnknownNameError: Nothing has this name; the nearest names are offered.
-        WeightsError: Missing, damaged, of another hash, not fitting, or not reachable; the message says what to do.
-        UsageError: There is no such device.
+        WeightsError: Missing, damaged, of another hash, not fitting, too large, or not reachable; the message says
+            what to do.
+        UsageError: There is no such device, or the name is empty.
     """
     from restorers.pipeline import place
 
-    return place(_find(str(model), revision), str(device or "auto"))
+    return place(_find(str(model), revision, largest), str(device or "auto"))
 
 
-def _find(model: str, revision: str | None) -> Restorer:
+def _find(model: str, revision: str | None, largest: int | None) -> Restorer:
     from restorers import registry
 
     if model in registry.names():
         return registry.create(model)
+    scheme, _, named = model.partition(":")
+    if not model.strip() or (scheme in ("local-dir", "hf-hub") and not named.strip()):
+        raise UsageError("The name of the model is empty; give a name from 'list', a file, a folder, or ORG/NAME.")
+    if page := _PAGE.fullmatch(model):
+        return _load_repository(page[1], revision or page[2], largest)
+    if scheme == "hf-hub":
+        return _load_repository(named, revision, largest)
+    if scheme == "local-dir":
+        model = str(Path(named).expanduser().absolute())
     path = Path(model).expanduser()
     if path.is_dir():
         return load_folder(path)
@@ -63,7 +85,7 @@ def _find(model: str, revision: str | None) -> Restorer:
         raise WeightsError(f"There is no file or folder {model!r}; check the path.")
     if "/" not in model:
         raise UnknownNameError("restorer", model, registry.names())
-    return _load_repository(model, revision)
+    return _load_repository(model, revision, largest)
 
 
 def is_local_path(model: str) -> bool:
@@ -119,12 +141,12 @@ def choose_weights(names: list[str], where: str) -> str:
     raise WeightsError(f"{where} holds several weight files ({', '.join(chosen[:5])}{more}); name one: {where}/FILE.")
 
 
-def _load_repository(model: str, revision: str | None) -> Restorer:
+def _load_repository(model: str, revision: str | None, largest: int | None) -> Restorer:
     from restorers.download import Repository
 
     name, _, pinned = model.partition("@")
     parts = name.split("/")
-    repository = Repository("/".join(parts[:2]), revision or pinned or None)
+    repository = Repository("/".join(parts[:2]), revision or pinned or None, largest=largest)
     if len(parts) > 2:
         return load_file(repository.fetch("/".join(parts[2:])))
     names = repository.files()

@@ -19,6 +19,7 @@ from images import Picture, check_batch, read_picture, to_pixels, write_picture
 from restorers.base import Restorer, flush_denormals
 from restorers.device import choose_dtype, free_memory, peak_mib, precision, reset_peak
 from restorers.memory import bytes_per_pixel
+from restorers.targets import check_targets, target_of
 from restorers.tiling import SMALLEST_TILE, restore_tiled, tile_count
 
 Tile = int | Literal["auto", "none"]
@@ -30,6 +31,8 @@ _SMALL_PICTURE = 1 << 20
 _CPU_BUDGET = 3 << 29
 """Bytes of activations and whole pictures that ``auto`` allows itself in main memory, which other programs want too."""
 _SHARE_OF_FREE = 0.6
+_RANGE_TOLERANCE = 1e-2
+"""How far beyond [0, 1] values may lie: interpolation overshoots, while values of 0 to 255 lie far outside."""
 _BLEND_APPROXIMATE = 32
 """Pixels over which tiles are blended when the method looks at the whole picture and tiles therefore differ."""
 
@@ -63,7 +66,19 @@ class Restored:
     @property
     def picture(self) -> Picture:
         """The pixels as whatever takes pictures wants them: to score, to restore again, to write."""
-        return Picture(self.pixels, hashlib.sha256(self.pixels.tobytes()).hexdigest(), "restored.png", self.notes)
+        pixels = np.ascontiguousarray(self.pixels).view()
+        pixels.flags.writeable = False
+        return Picture(pixels, hash_pixels(pixels), "restored.png", self.notes)
+
+
+def hash_pixels(pixels: np.ndarray) -> str:
+    """Hash of a picture that is no file, in hex: over shape, type and pixel bytes.
+
+    Args:
+        pixels: Array (H, W, 3) of any type.
+    """
+    head = f"{pixels.shape} {pixels.dtype.name}\n".encode()
+    return hashlib.sha256(head + pixels.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -102,7 +117,7 @@ def device_of(restorer: Restorer) -> torch.device:
 
 def restore(
     restorer: Restorer,
-    picture: Picture | Tensor,
+    picture: Picture | Tensor | np.ndarray,
     *,
     tile: Tile = "auto",
     overlap: int | None = None,
@@ -112,7 +127,8 @@ def restore(
 
     Args:
         restorer: A method, on the device where it shall run (:func:`place`).
-        picture: A picture, or a tensor (1, 3, H, W) in [0, 1].
+        picture: A picture; a float tensor (1, 3, H, W) in [0, 1] of any precision, worked on in float32; or uint8 or
+            uint16 pixels (H, W, 3), as NumPy holds them or Pillow in mode RGB.
         tile: ``none``: the whole picture at once. A number: tiles that contribute so many pixels a side. ``auto``:
             whole if memory allows, or else the largest tiles that fit. When memory runs out all the same, tiles are
             halved until it does not.
@@ -121,11 +137,11 @@ def restore(
         dtype: ``auto`` (fp32), ``fp32``, ``bf16`` or ``fp16``.
 
     Raises:
-        ImageError: The picture is too small or not a picture, or does not fit into memory in any way.
+        ImageError: The picture is too small or not a picture, its values are out of range, or it does not fit
+            into memory in any way.
         UsageError: An argument makes no sense.
     """
-    x = picture.to_tensor() if isinstance(picture, Picture) else picture
-    check_batch(x, "picture")
+    x = _batch_of(picture)
     device = device_of(restorer)
     number = choose_dtype(dtype, device)
     side, notes = _choose_tile(restorer, x, tile, device)
@@ -192,12 +208,13 @@ def restore_picture(restorer: Restorer, picture: Picture, **options: Any) -> Res
 def restore_file(
     path: str | Path,
     output_dir: str | Path,
-    model: str | Restorer,
+    model: str | Path | Restorer,
     *,
     device: str = "auto",
     dtype: str = "auto",
     tile: Tile = "auto",
     overlap: int | None = None,
+    overwrite: bool = False,
 ) -> FileRecord:
     """Restore a file and write ``output_dir/<stem>.png``; no reference is needed.
 
@@ -209,17 +226,20 @@ def restore_file(
         dtype: See :func:`restore`.
         tile: See :func:`restore`.
         overlap: See :func:`restore`.
+        overwrite: Whether a result that is there already may be replaced; the picture itself never is.
 
     Raises:
+        UsageError: The result would overwrite the picture, or another result.
         UnveilError: The picture, the model or the output folder cannot be used; the message says what to do.
     """
-    if isinstance(model, str):
+    check_targets([Path(path)], Path(output_dir), overwrite=overwrite)
+    if not isinstance(model, Restorer):
         from restorers.hub import load
 
         model = load(model, device=device)
     picture = read_picture(path)
     done = restore_picture(model, picture, tile=tile, overlap=overlap, dtype=dtype)
-    output = Path(output_dir) / f"{Path(path).stem}.png"
+    output = target_of(Path(path), Path(output_dir))
     return FileRecord(
         input=str(path),
         output=str(output),
@@ -236,6 +256,27 @@ def restore_file(
         output_sha256=write_picture(output, done.pixels),
         notes=(*picture.notes, *done.notes),
     )
+
+
+def _batch_of(picture: Picture | Tensor | np.ndarray) -> Tensor:
+    """Float32 (1, 3, H, W) in [0, 1] of whatever a picture comes as."""
+    if isinstance(picture, Picture):
+        return picture.to_tensor()
+    if not isinstance(picture, Tensor) and hasattr(picture, "__array_interface__"):  # NumPy's arrays, Pillow's images
+        pixels = np.ascontiguousarray(picture)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
+            raise ImageError(
+                f"picture: expected uint8 or uint16 pixels (H, W, 3), RGB, got {pixels.dtype} {pixels.shape}; read "
+                "files with images.read_picture, which knows every kind."
+            )
+        return Picture(pixels, "", "picture").to_tensor()
+    check_batch(picture, "picture")
+    low, high = (float(extreme) for extreme in picture.detach().aminmax()) if picture.numel() else (0.0, 0.0)
+    if not -_RANGE_TOLERANCE <= low <= high <= 1 + _RANGE_TOLERANCE:
+        raise ImageError(
+            f"picture: expected values in [0, 1], got {low:.4g} to {high:.4g}; divide what is in 0 to 255 by 255."
+        )
+    return picture.float()
 
 
 def _run(restorer: Restorer, x: Tensor, side: int | None, overlap: int, device: torch.device) -> Tensor:

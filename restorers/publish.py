@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -9,11 +10,11 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from errors import WeightsError
+from errors import UsageError, WeightsError, first_line
 from hashing import sha256_of
 from restorers.base import Restorer
-from restorers.card import TASKS, RestorerCard
-from restorers.checkpoint import WEIGHTS_NAME, write_config
+from restorers.card import TASKS, Figure, RestorerCard
+from restorers.checkpoint import WEIGHTS_NAME, architecture_of, write_config
 from version import __version__
 
 _TAGS = {
@@ -104,11 +105,13 @@ def push(model: Restorer, repo_id: str, *, private: bool = False, weights_file: 
 
     from restorers.download import explained
 
+    if repo_id.count("/") != 1 or not all(repo_id.split("/")):
+        raise UsageError(f"{repo_id!r} is no place on the Hub to put a model; give ORG/NAME, your own name for ORG.")
     with tempfile.TemporaryDirectory() as folder:
         digest = write_folder(model, folder, repo_id=repo_id, weights_file=weights_file)
         api = HfApi()
         try:
-            with explained(repo_id):
+            with explained(repo_id, uploading=True):
                 api.create_repo(repo_id, private=private, exist_ok=True)
                 done = api.upload_folder(
                     repo_id=repo_id,
@@ -126,8 +129,10 @@ def write_folder(
     """Write ``config.json``, ``model.safetensors`` and ``README.md``; returns the hash of the weights.
 
     Raises:
-        WeightsError: The model is not one of this project's networks.
+        WeightsError: The model is not one of this project's networks, or wraps one that is not; nothing is written.
     """
+    architecture_of(model)
+    model.check_savable()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / WEIGHTS_NAME
@@ -142,6 +147,32 @@ def write_folder(
     write_config(folder, model, digest)
     (folder / "README.md").write_text(str(model_card(model.card, repo_id, digest)), encoding="utf-8")
     return digest
+
+
+def measured(run: Path, weights_sha256: str | None) -> tuple[Figure, ...]:
+    """Figures that ``python -m training evaluate`` wrote into a run's folder; none if it measured other weights.
+
+    Args:
+        run: The folder, with ``evaluation.json``.
+        weights_sha256: Hash of the weights that are to be published.
+
+    Raises:
+        WeightsError: The file is damaged.
+    """
+    path = run / "evaluation.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["weights_sha256"] != weights_sha256:
+            return ()
+        limit = f" --limit {found['limit']}" if found.get("limit") else ""
+        command = f"python -m training evaluate RUN --data ROOT{limit}"
+        dataset = f"{found['dataset']} ({found['pairs']} pairs)"
+        return tuple(
+            Figure(dataset, str(found["protocol"]), metric, round(float(found[metric]), 4), command)
+            for metric in ("psnr", "ssim")
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is damaged ({first_line(error)}); evaluate the run again.") from error
 
 
 def model_card(card: RestorerCard, repo_id: str, weights_sha256: str) -> ModelCard:

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 Factory = Callable[[], "Restorer"]
 
 
+def check_name(name: str) -> None:
+    """Refuse what no method can be called: names are typed, are parts of lists and are file names.
+
+    Raises:
+        ValueError: It is empty, or not lower case without spaces.
+    """
+    if not name or name != name.lower() or any(c.isspace() or c in "=,/" for c in name):
+        raise ValueError(f"restorer name {name!r}: lower case, no spaces, none of '=,/'")
+
+
 class Registry:
     """Names in the order they were added; a failed addition changes nothing."""
 
@@ -31,8 +41,7 @@ class Registry:
         for card, factory in entries:
             if card.name in self._entries or card.name in fresh:
                 raise ValueError(f"a restorer called {card.name!r} is already registered")
-            if not card.name or card.name != card.name.lower() or any(c.isspace() or c in "=,/" for c in card.name):
-                raise ValueError(f"restorer name {card.name!r}: lower case, no spaces, none of '=,/'")
+            check_name(card.name)
             fresh[card.name] = (card, factory)
         self._entries.update(fresh)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from errors import UnveilError
-from restorers import registry
+from errors import UnveilError, WeightsError
+from restorers import networks, registry
 from restorers.base import count_parameters
 from restorers.card import RestorerCard
 
@@ -23,10 +23,15 @@ class Verdict:
 
 
 def verify() -> Iterator[Verdict]:
-    """Check every method with embedded weights, one after another."""
+    """Check every method with embedded weights, one after another, then the descriptions that offer no method."""
     for card in registry.cards():
         if card.weights is not None:
             yield verify_one(card)
+    for path in sorted(networks.WEIGHTS.glob("*.json")):
+        try:
+            networks.read_description(path)
+        except WeightsError as error:
+            yield Verdict(path.stem, f"{path.stem}.safetensors", None, 0, str(error))
 
 
 def verify_one(card: RestorerCard) -> Verdict:

@@ -1,7 +1,6 @@
 """The reader and the writer: every kind of file people have, and every kind that attackers have."""
 
 import hashlib
-import io
 import random
 import struct
 import zlib
@@ -9,7 +8,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from errors import ImageError
 from images import (
@@ -18,25 +17,14 @@ from images import (
     encode_picture,
     is_picture_name,
     list_pictures,
+    list_unread,
     read_picture,
     read_size,
     to_8_bit,
     to_pixels,
     write_picture,
 )
-
-RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-RGB16 = np.random.default_rng(1).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
-
-
-def encoded(image, **options):
-    stream = io.BytesIO()
-    image.save(stream, **options)
-    return stream.getvalue()
-
-
-def png_chunk(tag, data):
-    return struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data))
+from tests.picture_files import RGB, RGB16, encoded, netpbm, png_chunk, png_with
 
 
 def png_header(width, height):
@@ -118,7 +106,7 @@ def test_exif_orientation_agrees_with_the_standard(orientation, kind):
         data, pixels = encode_picture(RGB16), RGB16
         exif = Image.Exif()
         exif[0x112] = orientation
-        data = data[:33] + png_chunk(b"eXIf", exif.tobytes()[6:]) + data[33:]
+        data = png_with(data, (b"eXIf", exif.tobytes()[6:]))
     else:
         exif = Image.Exif()
         exif[0x112] = orientation
@@ -127,6 +115,36 @@ def test_exif_orientation_agrees_with_the_standard(orientation, kind):
     np.testing.assert_array_equal(picture.pixels, upright(pixels))
     assert ("EXIF orientation applied" in picture.notes) == (orientation != 1)
     assert read_size(data) == (picture.height, picture.width)
+
+
+ON_ITS_SIDE = Image.Exif()
+ON_ITS_SIDE[0x112] = 6
+RAW_PROFILE = f"\nexif\n{len(ON_ITS_SIDE.tobytes()):8}\n{ON_ITS_SIDE.tobytes().hex()}\n".encode()
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"/>'
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["before the pixels", "behind the pixels"])
+@pytest.mark.parametrize(
+    ("tag", "body"),
+    [
+        (b"eXIf", ON_ITS_SIDE.tobytes()[6:]),
+        (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(RAW_PROFILE)),
+        (b"tEXt", b"Raw profile type exif\0" + RAW_PROFILE),
+        (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
+    ],
+    ids=["eXIf", "zTXt", "tEXt", "XMP"],
+)
+def test_the_size_of_a_png_is_that_of_the_upright_picture(tag, body, behind):
+    data = png_with(encode_picture(RGB), (tag, body), behind=behind)
+    picture = read_picture(data)
+    assert read_size(data) == (picture.height, picture.width) == (30, 20)
+
+
+def test_the_head_of_a_png_is_enough_for_its_size():
+    data = png_with(encode_picture(RGB), (b"eXIf", ON_ITS_SIDE.tobytes()[6:]))
+    assert read_size(data[:200]) == (30, 20)
+    with pytest.raises(ImageError, match="not a picture"):
+        read_size(data[:60])  # the orientation is cut off
 
 
 def with_tiff_orientation(data, orientation):
@@ -156,23 +174,6 @@ def test_other_colour_modes_become_rgb_and_say_so(image, note):
     assert picture.pixels.shape == (20, 30, 3)
     assert note in picture.notes
     np.testing.assert_array_equal(picture.pixels, np.asarray(image.convert("RGB")))
-
-
-def test_icc_profile_is_converted():
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-    xyz = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ"))
-    grey_ramp = np.repeat(np.arange(0, 240, 8, dtype=np.uint8)[None, :, None], 20, 0).repeat(3, 2)
-    plain = Image.fromarray(grey_ramp)
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    same = read_picture(encoded(plain, format="PNG", icc_profile=srgb.tobytes()))
-    np.testing.assert_array_equal(same.pixels, grey_ramp)
-    assert same.notes == ()
-    for unfit in (lab, xyz):
-        picture = read_picture(encoded(plain, format="PNG", icc_profile=unfit.tobytes()))
-        assert any("ICC" in note for note in picture.notes)
-    damaged = read_picture(encoded(plain, format="PNG", icc_profile=b"nonsense" * 40))
-    assert damaged.notes == ("damaged ICC profile ignored",)
-    np.testing.assert_array_equal(damaged.pixels, grey_ramp)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +238,7 @@ def test_damaged_files_raise_nothing_but_image_errors():
     seeds = [encode_picture(RGB, suffix) for suffix in (".png", ".jpg", ".webp", ".tif", ".bmp")]
     seeds += [encode_picture(RGB16, ".png"), encode_picture(RGB16, ".tif")]
     seeds += [encoded(Image.fromarray(RGB).quantize(16), format="PNG")]
+    seeds += [netpbm("P6", RGB16, 65535), netpbm("P3", RGB, 255)]
     refused = 0
     for _ in range(4000):
         data = bytearray(rng.choice(seeds))
@@ -258,8 +260,9 @@ def test_write_is_whole_or_not_at_all(tmp_path):
     with pytest.raises(ImageError, match="expected uint8 or uint16"):
         write_picture(path, RGB.astype(np.float32))
     assert read_picture(path).sha256 == sha
-    with pytest.raises(ImageError, match=r"Cannot write a \.gif file"):
-        write_picture(tmp_path / "a.gif", RGB)
+    for suffix in ("gif", "ppm"):
+        with pytest.raises(ImageError, match=rf"Cannot write a \.{suffix} file; use one of \.png"):
+            write_picture(tmp_path / f"a.{suffix}", RGB)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["deep", "result.png"]
 
 
@@ -307,5 +310,22 @@ def test_listing_is_natural_and_skips_what_is_hidden(tmp_path):
     listed = [path.relative_to(tmp_path).as_posix() for path in list_pictures(tmp_path)]
     assert listed == ["img2.PNG", "img10.png", "sub/img1.jpg"]
     assert not is_picture_name("._img.png")
+    assert is_picture_name("a.ppm") and is_picture_name("a.PGM") and is_picture_name("a.pnm")
     with pytest.raises(ImageError, match="There is no folder"):
         list_pictures(tmp_path / "nowhere")
+
+
+def test_links_to_folders_are_followed_and_loops_of_them_end(tmp_path):
+    inside, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
+    for path in (inside / "1.png", inside / "sub" / "2.png", elsewhere / "deep" / "3.png", elsewhere / "4.gif"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    (inside / "s2").symlink_to(elsewhere)
+    (inside / "again").symlink_to(inside / "sub")
+    (inside / ".hidden").symlink_to(elsewhere)
+    (elsewhere / "deep" / "loop").symlink_to(inside)
+    (elsewhere / "self").symlink_to(elsewhere / "self")
+    names = [path.relative_to(inside).as_posix() for path in list_pictures(inside)]
+    assert names == ["1.png", "s2/deep/3.png", "sub/2.png"]
+    assert list_unread(inside) == [inside / "s2" / "4.gif"]
+    assert list_pictures(inside, recursive=False) == [inside / "1.png"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -12,6 +13,26 @@ import yaml
 
 from errors import SetError, UsageError, check_names
 from hashing import sha256_of
+from training.entries import number
+
+LARGEST_SEED = 2**31 - 1
+"""What is drawn in a step is seeded by the recipe's seed and the step, in 32 bits each."""
+
+_LEAST = {
+    "seed": 0,
+    "steps": 1,
+    "batch": 1,
+    "final_learning_rate": 0,
+    "warmup": 0,
+    "weight_decay": 0,
+    "muon": 0,
+    "clip": 0,
+    "ema": 0,
+    "log_every": 1,
+    "save_every": 1,
+    "validate_every": 1,
+    "sheet": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,9 @@ class Recipe:
         manifest: File name below the data root to its sha256: the run refuses other data.
         card: Fields for the card of published weights (title, summary, trained_on, licence), and ``validated_on``, what
             its figures were measured on.
+
+    Raises:
+        UsageError: A value is of another kind, or out of its range.
     """
 
     name: str
@@ -75,13 +99,28 @@ class Recipe:
     def __post_init__(self) -> None:
         for kind in fields(self):
             self._check_type(kind.name, str(kind.type))
-        try:  # JSON has text for keys
-            object.__setattr__(self, "restarts", {int(step): rate for step, rate in self.restarts.items()})
-        except ValueError as error:
+        try:  # JSON has text for keys, and YAML 1.1 for rates without a dot
+            restarts = {int(step): float(rate) if isinstance(rate, str) else rate for step, rate in self.restarts.items()}
+        except (TypeError, ValueError) as error:
             raise UsageError(f"Recipe {self.name}: restarts are steps with their rates ({error}).") from error
-        for name in ("steps", "batch", "log_every", "save_every", "validate_every"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"Recipe {self.name}: {name} is {getattr(self, name)}; it has to be at least 1.")
+        object.__setattr__(self, "restarts", restarts)
+        for rate in restarts.values():
+            number(rate, "restarts", above=0)
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value < math.inf:
+                raise UsageError(f"Recipe {self.name}: {name} is {value}; it has to be at least {least}.")
+        number(self.learning_rate, "learning_rate", above=0)
+        if self.ema >= 1:
+            raise UsageError(f"Recipe {self.name}: ema is {self.ema:g}; it has to be below 1, or no weight would move.")
+        if self.seed > LARGEST_SEED:
+            raise UsageError(f"Recipe {self.name}: seed is {self.seed}; it has to be at most {LARGEST_SEED}.")
+        for table in ("card", "manifest"):
+            for key, value in getattr(self, table).items():
+                if not isinstance(value, str):
+                    raise UsageError(
+                        f"Recipe {self.name}: {table}.{key} is {value!r}; it has to be text, so put it in quotes."
+                    )
         if self.precision not in ("auto", "fp32", "bf16"):
             raise UsageError(f"Recipe {self.name}: precision is {self.precision!r}; use auto, fp32 or bf16.")
 
@@ -136,6 +175,27 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
         return Recipe(**values)
     except TypeError as error:
         raise UsageError(f"Recipe {path.name} is not complete ({error}).") from error
+
+
+def check_name(name: str) -> None:
+    """Make sure that the weights of a recipe can become a method of this name.
+
+    Raises:
+        UsageError: The registry does not take such names, or a method that needs no weights has this one.
+    """
+    from restorers.classical import entries
+    from restorers.registry import Registry
+
+    methods = Registry()
+    methods.register(*entries())
+    card = methods.cards()[0]
+    try:
+        methods.register((replace(card, name=name), lambda: methods.create(card.name)))
+    except ValueError as error:
+        raise UsageError(
+            f"{name!r} cannot name a method; use lower case without spaces, '=', ',' and '/', and none of "
+            f"{', '.join(entry.name for entry in methods.cards())}."
+        ) from error
 
 
 def check_manifest(recipe: Recipe, root: Path) -> Recipe:

@@ -1,7 +1,8 @@
 """What errors of the rooms below tell a visitor to do: what to press here, in place of options of the command line.
 
 Those rooms speak to whoever types commands, and their words also stand in files, where they stay as they are. For the
-page the clause that says what to do is exchanged, and paths of the server are cut to file names.
+page, and for programs that call an endpoint, the clause that says what to do is exchanged, and paths of the server are
+cut to file names.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ SIZES = "Where sizes differ"
 
 SIZE_POLICIES = {
     "error": "refuse the picture",
+    "modcrop": "cut the larger at the bottom and right, by 7 pixels at most",
     "center-crop": "cut both to their common centre",
     "sots-10px": "cut 10 pixels around a reference that is 20 larger",
     "resize-output": "resize the output",
@@ -27,13 +29,10 @@ SIZE_POLICIES = {
 
 _OPERATOR = "tell whoever runs this server"
 _OPEN = "choose a model that is open to all"
+_POLICY = re.compile(r"or name a policy in the protocol, for example \S+?\+([\w-]+) \(.*?\)")
 _RULES = tuple(
     (re.compile(pattern), there)
     for pattern, there in (
-        (
-            r"or name a policy in the protocol, for example \S+?\+([\w-]+) \(.*?\)",
-            lambda found: f"or score again with “{SIZE_POLICIES[found[1]]}” under “{SIZES}” on Evaluate",
-        ),
         (r"give them with --niqe-parameters .*? niqe-embedded", "choose a protocol other than niqe-live"),
         (r"delete it, or give another with --niqe-parameters", f"leave NIQE out, and {_OPERATOR}"),
         (r"give --reference, or --metrics niqe", "add references, or tick NIQE alone"),
@@ -68,6 +67,20 @@ def in_browser(said: object) -> str:
     Example:
         >>> in_browser("ssim compare with a reference and this set has none; give --reference, or --metrics niqe.")
         'ssim compare with a reference and this set has none; add references, or tick NIQE alone.'
+    """
+    return to_callers(
+        _POLICY.sub(
+            lambda found: f"or score again with “{SIZE_POLICIES[found[1]]}” under “{SIZES}” on Evaluate", str(said)
+        )
+    )
+
+
+def to_callers(said: object) -> str:
+    """An error's sentence for a program that calls an endpoint; it has no page, but it can name a policy.
+
+    Example:
+        >>> to_callers("/srv/hub/blobs/x.safetensors is damaged; delete /srv/hub/blobs/x.safetensors and try again.")
+        'x.safetensors is damaged; tell whoever runs this server.'
     """
     sentence = str(said)
     for pattern, there in _RULES:

@@ -15,6 +15,7 @@ from errors import UnveilError
 from eval import protocol as protocols
 from images import read_picture
 from restorers import registry
+from ui.advice import to_callers
 from ui.engine import Engine
 from ui.upload import uploaded_path
 
@@ -59,7 +60,7 @@ def offer(engine: Engine) -> None:
             {
                 "metric": one.metric,
                 "value": None if one.value is None else str(one.value) if one.value == float("inf") else one.value,
-                "error": one.error,
+                "error": one.error and to_callers(one.error),
                 "variant": one.variant,
                 "protocol": chosen.name,
                 "protocol_hash": chosen.hash,
@@ -99,4 +100,4 @@ def said_to_callers() -> Iterator[None]:
     try:
         yield
     except UnveilError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+        raise gr.Error(to_callers(error), print_exception=False) from error

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval import export
-from eval.exports.printed import FAILED, cost_columns, failed_images, failure_line, lines, sentences, show_cost, title
+from eval.exports.printed import (
+    FAILED,
+    cost_columns,
+    failed_images,
+    failure_line,
+    in_script,
+    lines,
+    sentences,
+    show_cost,
+    title,
+)
 from eval.exports.reasons import reasons
 from eval.leaderboard import COSTS, Leaderboard
 from eval.plots import distribution_svg, pareto_svg
@@ -86,23 +96,17 @@ def _row(board: Leaderboard, record: dict[str, Any], line: Any) -> str:
         interval = f"<small>{escape(cell.interval)}</small>" if cell.interval else ""
         group = f"<sup>{escape(cell.group)}</sup>" if cell.group else ""
         cells.append(
-            f'<td class="{cell.mark}" data-value="{_raw(cell.value)}">{escape(cell.text)}{group}{interval}</td>'
+            f'<td class="{cell.mark}" data-value="{in_script(cell.value)}">{escape(cell.text)}{group}{interval}</td>'
         )
-    cells.append(f'<td class="dim" data-value="{_raw(record["average_rank"])}">{escape(line.average_rank)}</td>')
+    cells.append(f'<td class="dim" data-value="{in_script(record["average_rank"])}">{escape(line.average_rank)}</td>')
     if board.failures:
         kind = "why" if line.failures else "dim"
         cells.append(f'<td class="{kind}" data-value="{line.failures}">{line.failures or "–"}</td>')
     for name in cost_columns(board):
         value = record[name]
-        raw = "" if isinstance(value, str) else f' data-value="{_raw(value)}"'
+        raw = "" if isinstance(value, str) else f' data-value="{in_script(value)}"'
         cells.append(f'<td class="dim"{raw}>{escape(show_cost(name, value))}</td>')
     return f"<tr>{''.join(cells)}</tr>"
-
-
-def _raw(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    return repr(float(value)).replace("inf", "Infinity")
 
 
 def export_files(board: Leaderboard, frame: pandas.DataFrame, folder: Path) -> dict[str, Path]:

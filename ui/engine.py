@@ -24,7 +24,8 @@ from restorers.checkpoint import constructor_arguments
 from restorers.device import gpu
 from ui import html
 from ui.jobs import Jobs
-from ui.seen import Encodings
+from ui.locks import Locks
+from ui.seen import Encodings, check_clip_size
 from ui.session import Scratch, safe_stem
 from ui.settings import Settings
 
@@ -39,6 +40,9 @@ REFINED = "+ptg_rm"
 
 KEPT_MODELS = 4
 """Models kept in memory; the one used longest ago goes first."""
+
+LOADING = {"concurrency_id": "load", "concurrency_limit": 2, "api_visibility": "private"}
+"""Options of events that may download for minutes: nobody who restores waits for them."""
 
 SWEEP_SECONDS = 600.0
 """How often the server looks for pictures whose time has come."""
@@ -66,11 +70,12 @@ class Engine:
         self.settings = settings
         self.scratch = Scratch()
         self.jobs = Jobs(settings)
-        self.encodings = Encodings()
+        self.encodings = Encodings(settings.max_model)
         self.store = Store(settings.rows)
         self._models: OrderedDict[str, Restorer] = OrderedDict()
         self._visiting: dict[str, RestorerCard] = {}
         self._lock = Lock()
+        self._loading = Locks()
 
     def keep_sweeping(self, seconds: float = SWEEP_SECONDS) -> Event:
         """Delete pictures whose time has come, again and again in a thread of its own, until the event is set."""
@@ -92,22 +97,30 @@ class Engine:
 
         Raises:
             UnknownNameError: No such method.
-            WeightsError: Its weights are missing or damaged.
+            WeightsError: Its weights are missing, damaged, or larger than this server loads.
         """
         if name not in registry.names():
             check_repository_id(name)
-        with self._lock:
-            if name not in self._models:
-                from restorers.hub import load
-
-                model = load(name)
-                if name not in registry.names():
-                    check_arguments(constructor_arguments(model))
+        with self._loading.of(name):
+            with self._lock:
+                model = self._models.get(name)
+            if model is None:
+                model = self._load(name)
+            with self._lock:
                 self._models[name] = model
-            self._models.move_to_end(name)
-            while len(self._models) > KEPT_MODELS:
-                self._models.popitem(last=False)
-            return self._models[name]
+                self._models.move_to_end(name)
+                while len(self._models) > KEPT_MODELS:
+                    self._models.popitem(last=False)
+            return model
+
+    def _load(self, name: str) -> Restorer:
+        from restorers.hub import load
+
+        if name in registry.names():
+            return load(name)
+        model = load(name, largest=self.settings.max_model)
+        check_arguments(constructor_arguments(model), self.settings.max_model)
+        return model
 
     def load(self, name: str) -> RestorerCard:
         """Load a model of a Hub repository and list it beside the built-in methods; returns its card.
@@ -200,14 +213,15 @@ def check_repository_id(name: str) -> str:
     return name
 
 
-def check_arguments(arguments: object) -> None:
+def check_arguments(arguments: object, largest: int | None = None) -> None:
     """Refuse a stranger's model that names a file: its CLIP or its words would be opened on this machine.
 
     Args:
         arguments: The network's, with lists and tables of them inside.
+        largest: Bytes that a file of a CLIP that they name may have; None: any number, and the Hub is not asked.
 
     Raises:
-        WeightsError: One of them is a path.
+        WeightsError: One of them is a path, or a CLIP that is too large or cannot be had.
     """
     if isinstance(arguments, str):
         from restorers.hub import is_local_path
@@ -218,9 +232,11 @@ def check_arguments(arguments: object) -> None:
                 f"This model wants to open {reprlib.repr(arguments)} on the machine it runs on; models loaded here may "
                 "name models of the Hub only."
             )
+        if largest is not None:
+            check_clip_size(arguments, largest)
     elif isinstance(arguments, Mapping | list | tuple):
         for one in arguments.values() if isinstance(arguments, Mapping) else arguments:
-            check_arguments(one)
+            check_arguments(one, largest)
 
 
 def enlarged(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

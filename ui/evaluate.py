@@ -153,6 +153,13 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
             gr.Button(visible=state.status in ("cancelled", "interrupted")),
         )
 
+    def go_on(current: str) -> tuple:
+        try:
+            engine.jobs.resume(current)
+        except UnveilError as error:
+            return refused(error), gr.skip()
+        return gr.skip(), gr.Timer(active=True)
+
     def reattach(request: gr.Request) -> tuple:
         current = request.query_params.get("job", "")
         if not current:
@@ -194,9 +201,7 @@ def build(engine: Engine, page: gr.Blocks, tabs: gr.Tabs) -> gr.CheckboxGroup:
     ticking = timer.tick(follow, job, watched, show_progress="hidden", api_visibility="private", concurrency_limit=None)
     ticking.then(view.refresh, [job, view.seen], view.outputs, show_progress="hidden", api_visibility="private")
     cancel.click(engine.jobs.cancel, job, None, api_visibility="private")
-    resume.click(engine.jobs.resume, job, None, api_visibility="private").then(
-        lambda: gr.Timer(active=True), None, timer, api_visibility="private"
-    )
+    resume.click(go_on, job, [progress, timer], api_visibility="private")
     page.load(reattach, None, [job, timer, tabs, about], api_visibility="private")
     return methods
 

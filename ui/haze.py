@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from html import escape
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from errors import ImageError, PromptError, UnveilError
+from eval.sources import close_containers
 from images import Picture, read_picture, write_picture
 from priors import prompts as library
 from priors.prompts import PromptSet
 from ui import html, plots, text
 from ui.advice import refused
-from ui.engine import EXAMPLES, Engine
-from ui.seen import MOST_PICTURES, check_clip_name, compare_words, overlay
+from ui.engine import EXAMPLES, LOADING, Engine
+from ui.seen import MOST_PICTURES, compare_words, overlay
 from ui.session import safe_stem
 
 if TYPE_CHECKING:
     import pandas
 
-FIRST_WORDS = PromptSet("my words", ("a hazy photo", "a photo taken in fog"), ("a clear photo", "a sharp photo"))
 MY_WORDS = "my words"
+FIRST_WORDS = PromptSet(MY_WORDS, ("a hazy photo", "a photo taken in fog"), ("a clear photo", "a sharp photo"))
 Taught = tuple[str, str, str]
 """A learned prompt set that was uploaded: its file, and the words that were put into the two boxes with it."""
 
@@ -32,7 +35,7 @@ def build(engine: Engine) -> None:
     """Lay out the tab and wire it."""
     start = library.get() if library.DEFAULT in library.names() else FIRST_WORDS
     gr.HTML(html.lede(text.HAZE))
-    learned = gr.State(None)
+    learned, loaded = gr.State(None), gr.State("")
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
             files = gr.File(
@@ -75,7 +78,7 @@ def build(engine: Engine) -> None:
                     label="Vision–language model",
                     max_length=160,
                     elem_id="haze-clip",
-                    info="embedded, hf-hub:ORG/NAME, or ARCHITECTURE:TAG",
+                    info="embedded, hf-hub:ORG/NAME, or ARCHITECTURE:TAG; Enter loads it",
                 )
         with gr.Column(scale=6, min_width=320):
             said = gr.HTML(html.empty(text.HAZE_EMPTY), elem_id="haze-said")
@@ -138,7 +141,7 @@ def build(engine: Engine) -> None:
         try:
             prompts = words(yes, no, taught)
             pictures, problems = readable(paths)
-            known = check_clip_name(model)
+            known = engine.encodings.brought(model)
             place = index if index is not None and index < len(pictures) else 0
             encoded = [engine.encodings.of(one, known, maps=i == place) for i, one in enumerate(pictures)]
             drawn = engine.scratch.folder(request) / f"{safe_stem(pictures[place].name)}-haze.png"
@@ -158,6 +161,13 @@ def build(engine: Engine) -> None:
             legend: html.note(f"The map runs from {density.min():.2f} to {density.max():.2f}; bright is dense."),
             bars: shown_bars,
         }
+
+    def bring(name: str) -> tuple:
+        try:
+            engine.encodings.bring(name)
+        except UnveilError as error:
+            return gr.HTML(refused(error), visible=True), gr.skip()
+        return gr.skip(), f"{name} at {time.time()}"
 
     def take(name: str) -> tuple:
         if name == MY_WORDS:
@@ -189,11 +199,14 @@ def build(engine: Engine) -> None:
 
         try:
             sets = [words(yes, no, taught) if name == MY_WORDS else library.get(name) for name in names]
-            prior = load_clip(check_clip_name(model))
+            prior = load_clip(engine.encodings.brought(model))
             ranked, skipped = compare_words(prior, path or EXAMPLES / "haze", sets)
         except UnveilError as error:
             return refused(error)
-        return _left_out(skipped) + _ranking(ranked)
+        finally:
+            if path:
+                close_containers(Path(path).parent)  # gradio deletes its uploads by itself
+        return left_out(skipped) + ranking_table(ranked)
 
     asked = [files, positives, negatives, learned, clip, which, opacity, stretch]
     answer = [said, table, closer, which, view, legend, bars]
@@ -204,7 +217,8 @@ def build(engine: Engine) -> None:
     which.input(look, asked, answer, show_progress="hidden", **again)
     opacity.release(look, asked, answer, show_progress="hidden", **again)
     stretch.input(look, asked, answer, show_progress="hidden", **again)
-    clip.submit(look, asked, answer, **again)
+    clip.submit(bring, clip, [said, loaded], show_progress_on=clip, **LOADING)
+    loaded.change(look, asked, answer, **again)
     example.click(
         lambda: [str(path) for path in sorted((EXAMPLES / "haze/hazy").iterdir())],
         None,
@@ -288,13 +302,15 @@ def _bars(similarities: Sequence[tuple[str, str, float]]) -> str:
     return small + html.panel(plots.bars(rows, "Similarity to descriptions", 3))
 
 
-def _left_out(sentences: Sequence[str]) -> str:
+def left_out(sentences: Sequence[str]) -> str:
+    """How many labelled pictures could not be read, and why, as HTML."""
     if not sentences:
         return ""
     return html.alert(f"Pictures that could not be read and do not count: {len(sentences)}.", sentences[:MOST_PICTURES])
 
 
-def _ranking(found: pandas.DataFrame) -> str:
+def ranking_table(found: pandas.DataFrame) -> str:
+    """The table of :func:`priors.evaluate.rank` as HTML."""
     rows = "".join(
         f'<tr><td class="text name">{escape(one.prompts)}</td>'
         f'<td class="best" data-value="{one.auroc!r}">{one.auroc:.3f}</td>'

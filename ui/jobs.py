@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -33,6 +32,7 @@ from eval.methods import Method, parse_method
 from eval.sets import ImageSet, open_set
 from eval.store import Store
 from ui.board_names import board_name, result_names
+from ui.session import remove
 from ui.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class Jobs:
         settings.jobs.mkdir(parents=True, exist_ok=True)
         self.sweep()
         for folder in self._folders():
-            state = _read_state(folder)
+            state = read_state(folder)
             if state is not None and not state.ended:
-                _write_state(folder, replace(state, status="interrupted", message="The server was restarted."))
+                write_state(folder, replace(state, status="interrupted", message="The server was restarted."))
 
     def new_folder(self) -> tuple[str, Path]:
         """An id and the folder for the files of a job that is being prepared."""
@@ -157,7 +157,7 @@ class Jobs:
         Raises:
             UsageError: There is no such job (any more).
         """
-        state = _read_state(self._folder(job))
+        state = read_state(self._folder(job))
         if state is None:
             raise _gone()
         return state
@@ -211,15 +211,15 @@ class Jobs:
     def sweep(self) -> None:
         """Delete the uploads of jobs that ended ``keep_hours`` ago, and what was never started in a day."""
         for folder in self._folders():
-            state = _read_state(folder)
+            state = read_state(folder)
             try:
                 age = time.time() - (state.updated if state else folder.stat().st_mtime)
             except FileNotFoundError:
                 continue  # another sweep was faster
             if state is None and age > 24 * 3600:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)
             elif state is not None and state.ended and age > self.settings.keep_hours * 3600:
-                shutil.rmtree(folder / "files", ignore_errors=True)
+                remove(folder / "files")
 
     def _folders(self) -> list[Path]:
         return [path for path in self.settings.jobs.iterdir() if path.is_dir()]
@@ -227,7 +227,7 @@ class Jobs:
     def _enqueue(self, job: str) -> None:
         """Queue a job; the caller holds the lock."""
         stop = self._stops[job] = Event()
-        _write_state(self._folder(job), JobState())
+        write_state(self._folder(job), JobState())
         self._runner.submit(self._work, job, stop)
 
     def _work(self, job: str, stop: Event) -> None:
@@ -236,13 +236,13 @@ class Jobs:
         try:
             self._score(job, folder, stop)
         except UnveilError as error:
-            _write_state(folder, replace(self.state(job), status="failed", message=str(error)))
+            write_state(folder, replace(self.state(job), status="failed", message=str(error)))
         except Exception:
             logging.getLogger(__name__).exception("job %s failed", job)
             message = (
                 "Something in the program went wrong; the log of the server has the details. Rows so far are kept."
             )
-            _write_state(folder, replace(self.state(job), status="failed", message=message))
+            write_state(folder, replace(self.state(job), status="failed", message=message))
         finally:
             with self._lock:
                 if self._stops.get(job) is stop:  # the job may have been resumed already
@@ -252,7 +252,7 @@ class Jobs:
         from eval.runner import make_plan, run
 
         if stop.is_set():
-            _write_state(folder, JobState("cancelled"))
+            write_state(folder, JobState("cancelled"))
             return
         spec = self.spec(job)
         image_set = self.image_set(job)
@@ -266,7 +266,7 @@ class Jobs:
                 others = result_names(board, name, methods, image_set.pairs)
             renamed = ", ".join(f"{mine} as {other}" for mine, other in others.items())
             state = JobState("running", message=image_set.report.sentence, board=name, renamed=renamed)
-            _write_state(folder, state)
+            write_state(folder, state)
             for progress in run(plan, store, workers=self.settings.workers, stop=stop):
                 if board is not None:
                     board.add(
@@ -279,9 +279,9 @@ class Jobs:
                     eta_seconds=progress.eta_seconds,
                     updated=time.time(),
                 )
-                _write_state(folder, state)
+                write_state(folder, state)
         status = "cancelled" if stop.is_set() and state.done < state.total else "done"
-        _write_state(folder, replace(state, status=status, eta_seconds=0.0))
+        write_state(folder, replace(state, status=status, eta_seconds=0.0))
 
     def _folder(self, job: str) -> Path:
         if not job or not all(c.isalnum() or c in "-_" for c in job):
@@ -293,7 +293,7 @@ def _gone() -> UsageError:
     return UsageError("There is no such job on this server; it may have been deleted. Start a new one.")
 
 
-def _read_state(folder: Path) -> JobState | None:
+def read_state(folder: Path) -> JobState | None:
     """How far a job is; None where nothing says so. Fields of other versions are passed over."""
     known = {one.name for one in fields(JobState)}
     try:
@@ -303,7 +303,8 @@ def _read_state(folder: Path) -> JobState | None:
         return None
 
 
-def _write_state(folder: Path, state: JobState) -> None:
+def write_state(folder: Path, state: JobState) -> None:
+    """Say how far a job is: whole or not at all, with the time of writing."""
     part = folder / "state.json.part"
     part.write_text(json.dumps(asdict(replace(state, updated=time.time()))), encoding="utf-8")
     part.replace(folder / "state.json")

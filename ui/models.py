@@ -14,7 +14,7 @@ from restorers.card import TASKS, Figure, RestorerCard
 from restorers.networks import WEIGHTS
 from ui import html, text
 from ui.advice import refused
-from ui.engine import Engine
+from ui.engine import LOADING, Engine
 
 
 def build(engine: Engine, method: gr.Dropdown, methods: gr.CheckboxGroup) -> None:
@@ -28,7 +28,7 @@ def build(engine: Engine, method: gr.Dropdown, methods: gr.CheckboxGroup) -> Non
     gr.HTML(html.lede(text.MODELS))
     shelf = gr.HTML(cards(engine), elem_id="model-cards")
     gr.Markdown("### Load another model")
-    gr.HTML(html.note(text.MODELS_LOAD))
+    gr.HTML(html.note(text.MODELS_LOAD.format(size=engine.settings.max_model / 1e9)))
     with gr.Row():
         name = gr.Textbox(show_label=False, placeholder="org/name", max_length=140, scale=4, elem_id="model-id")
         load = gr.Button("Load", variant="primary", scale=1, min_width=120, elem_id="model-load")
@@ -48,7 +48,7 @@ def build(engine: Engine, method: gr.Dropdown, methods: gr.CheckboxGroup) -> Non
         )
 
     for event in (load.click, name.submit):
-        event(bring, name, [said, shelf, method, methods], concurrency_id="compute", api_visibility="private")
+        event(bring, name, [said, shelf, method, methods], **LOADING)
 
 
 def cards(engine: Engine) -> str:
@@ -61,7 +61,7 @@ def card(facts: RestorerCard) -> str:
     """One method as HTML."""
     size = f"{facts.parameters / 1e6:.2f} M" if facts.parameters >= 1e5 else f"{facts.parameters:,}"
     first = html.facts(
-        [("Measured", _measured(facts.figures)), ("Parameters", size if facts.parameters else "none to learn")]
+        [("Measured", measured(facts.figures)), ("Parameters", size if facts.parameters else "none to learn")]
     )
     more = html.facts(
         [
@@ -80,7 +80,7 @@ def card(facts: RestorerCard) -> str:
     )
 
 
-def _measured(figures: Sequence[Figure]) -> str:
+def measured(figures: Sequence[Figure]) -> str:
     """Figures in words, those of one set and protocol together."""
     together: dict[tuple[str, str], list[str]] = {}
     for figure in figures:

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from errors import UnveilError
+from errors import UnveilError, UsageError
 from eval.cases import worst_cases
 from eval.column import show
 from eval.metrics import registry as metrics
@@ -153,13 +153,15 @@ def build(engine: Engine, job: gr.Textbox) -> View:
     def worst(current: str, name: str, by: str, request: gr.Request) -> tuple:
         if not (current and name and by):
             return gr.skip(), gr.skip(), "", gr.Row(visible=False), gr.skip(), gr.skip(), gr.skip()
-        ranking = engine.jobs.ranking(current, timings=True)
-        spread_svg, pareto_svg = board.plots(ranking, by)
+        drawings = "", gr.Markdown(visible=False), gr.HTML(visible=False)
         try:
+            spread_svg, pareto_svg = board.plots(engine.jobs.ranking(current, timings=True), by)
+            shows = bool(pareto_svg)
+            drawings = spread_svg, gr.Markdown(visible=shows), gr.HTML(pareto_svg, visible=shows)
             rows = worst_cases(engine.jobs.frame(current), by, name)
             thumbnails = cases.thumbnails(engine, current, list(rows["image"]), request)
         except UnveilError as error:
-            return [], [], html.note(escape(in_browser(error))), gr.Row(visible=False), spread_svg, gr.skip(), gr.skip()
+            return [], [], html.note(escape(in_browser(error))), gr.Row(visible=False), *drawings
         decimals = metrics.spec(by).decimals
         captions = [
             f"{image} · {show(value, decimals)}" for image, value in zip(rows["image"], rows["value"], strict=True)
@@ -169,18 +171,18 @@ def build(engine: Engine, job: gr.Textbox) -> View:
             list(rows["image"]),
             "",
             gr.Row(visible=False),
-            spread_svg,
-            gr.Markdown(visible=bool(pareto_svg)),
-            gr.HTML(pareto_svg, visible=bool(pareto_svg)),
+            *drawings,
         )
 
     def open_case(current: str, images: list[str], name: str, request: gr.Request, event: gr.SelectData) -> tuple:
-        image = images[event.index]
         try:
+            if event.index >= len(images):
+                raise UsageError("This picture is no longer in the list, which has changed; choose another.")
+            image = images[event.index]
             pictures = cases.pictures(engine, current, image, name, request)
+            words = _case_words(engine.jobs.frame(current), image, name)
         except UnveilError as error:
             return refused(error), gr.Row(visible=False), None, None, None
-        words = _case_words(engine.jobs.frame(current), image, name)
         found = [pictures.get(side) for side in shown]
         return (
             words,

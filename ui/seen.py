@@ -15,6 +15,7 @@ from errors import PromptError, SetError, UsageError
 from eval.archives import UPLOAD_LIMITS
 from eval.layouts import list_any
 from images import Picture
+from ui.locks import Locks
 
 if TYPE_CHECKING:
     import pandas
@@ -40,11 +41,46 @@ _NAME = re.compile(r"[\w.-]+")
 
 
 class Encodings:
-    """Encoded pictures by model and content."""
+    """Encoded pictures by model and content, and which models visitors have brought here.
 
-    def __init__(self) -> None:
+    Args:
+        largest: Bytes that a file of a visitor's model may have; None: any number, and the Hub is not asked.
+    """
+
+    def __init__(self, largest: int | None = None) -> None:
+        self.largest = largest
         self._kept: OrderedDict[tuple[str, str, bool], EncodedPicture] = OrderedDict()
+        self._brought = {"embedded"}
         self._lock = Lock()
+        self._working = Locks()
+
+    def bring(self, clip: str) -> None:
+        """Load a model that a visitor names; the first time that may take minutes, so nobody else waits for it.
+
+        Raises:
+            UsageError: It is no name that a visitor may give.
+            WeightsError: It is larger than this server loads, or cannot be reached.
+            PromptError: It cannot be loaded.
+        """
+        from priors.clip import load
+
+        name = check_clip_name(clip)
+        with self._working.of(name):
+            if name not in self._brought:
+                check_clip_size(name, self.largest)
+                load(name)
+                self._brought.add(name)
+
+    def brought(self, clip: str) -> str:
+        """The name of a model that is here.
+
+        Raises:
+            UsageError: It is no name that a visitor may give, or nobody has loaded it yet.
+        """
+        name = check_clip_name(clip)
+        if name not in self._brought:
+            raise UsageError(f"{name} is not loaded yet; press Enter in the box with its name, and wait for it.")
+        return name
 
     def of(self, picture: Picture, clip: str, *, maps: bool) -> EncodedPicture:
         """The picture, encoded at most once.
@@ -58,14 +94,17 @@ class Encodings:
         from priors.density import encode_picture
 
         wanted = (clip, picture.sha256, maps)
-        with self._lock:
-            key = next((k for k in (wanted, (*wanted[:2], True)) if k in self._kept), None)
-            if key is None:
-                key = wanted
-                self._kept[key] = encode_picture(load(clip), picture, maps=maps)
-            self._kept.move_to_end(key)
-            self._drop()
-            return self._kept[key]
+        with self._working.of(clip):
+            with self._lock:
+                key = next((k for k in (wanted, (*wanted[:2], True)) if k in self._kept), wanted)
+                encoded = self._kept.get(key)
+            if encoded is None:
+                encoded = encode_picture(load(clip), picture, maps=maps)
+            with self._lock:
+                self._kept[key] = encoded
+                self._kept.move_to_end(key)
+                self._drop()
+            return encoded
 
     def _drop(self) -> None:
         """Let go of what is too much, of the models used longest ago and then of the pictures."""
@@ -94,6 +133,26 @@ def check_clip_name(name: str) -> str:
         f"{name!r} is no model that can be loaded here; give embedded, hf-hub:ORG/NAME, or ARCHITECTURE:TAG such as "
         "ViT-B-32:laion2b_s34b_b79k."
     )
+
+
+def check_clip_size(name: str, largest: int | None) -> None:
+    """Refuse a CLIP of the Hub with a file of more than ``largest`` bytes; what is no name of one passes.
+
+    Raises:
+        WeightsError: It is larger, or the Hub has no such model or cannot be reached.
+        UsageError: That cannot be the name of a repository.
+    """
+    from open_clip import get_pretrained_cfg
+
+    from restorers.download import Repository
+
+    scheme, _, rest = name.partition(":")
+    place = rest if scheme == "hf-hub" else get_pretrained_cfg(scheme, rest).get("hf_hub", "")
+    if place and largest is not None:
+        owner, name, file = (*place.split("/"), "", "")[:3]
+        found = Repository(f"{owner}/{name}", largest=largest)
+        for filename in [file] if file else found.files():
+            found.check_size(filename)
 
 
 def overlay(picture: Picture, density: np.ndarray, opacity: float, *, stretch: bool = False) -> np.ndarray:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from eval.sources import close_containers
+
 DIRECT = "direct"
 """The folder of those who have no tab: programs that call an endpoint."""
 
@@ -41,7 +43,7 @@ class Scratch:
         """Remove everything the session wrote; called when its tab closes."""
         session = self._of(request)
         self._closed[session] = time.time()
-        shutil.rmtree(session, ignore_errors=True)
+        remove(session)
 
     def sweep(self) -> None:
         """Remove old results of programs, and of tabs that closed while something ran."""
@@ -52,7 +54,7 @@ class Scratch:
             if session.name == DIRECT or session in self._closed:
                 for folder in session.iterdir():
                     if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
-                        shutil.rmtree(folder, ignore_errors=True)
+                        remove(folder)
                 if session in self._closed:
                     with suppress(OSError):  # something is in it
                         session.rmdir()
@@ -60,6 +62,12 @@ class Scratch:
     def _of(self, request: gr.Request | None) -> Path:
         name = getattr(request, "session_hash", None) or DIRECT
         return Path(self._home.name) / re.sub(r"[^0-9A-Za-z_-]", "_", str(name))[:64]
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder of uploads and close its archives, whose disk space an open one would keep."""
+    shutil.rmtree(folder, ignore_errors=True)
+    close_containers(folder)
 
 
 def safe_stem(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ class Settings:
         host: Address the server listens on; None lets gradio choose (127.0.0.1, or 0.0.0.0 on a Space).
         port: Port, or None for gradio's first free one.
         max_upload: Largest upload, as gradio spells it ("2gb").
+        max_model: Bytes that one file of a model that a visitor names may have.
         keep_hours: Uploaded sets are deleted this long after their job ended.
         workers: Processes that score one job.
         queue_size: Visitors that may wait; the next one is told to come back.
@@ -29,6 +31,7 @@ class Settings:
     host: str | None = None
     port: int | None = None
     max_upload: str = "2gb"
+    max_model: int = 2_000_000_000
     keep_hours: float = 24.0
     workers: int = 1
     queue_size: int = 64
@@ -53,6 +56,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     ========================  =====================================================  ==============
     ``UNVEIL_DATA``           scores and jobs                                        ``./var``
     ``UNVEIL_MAX_UPLOAD``     largest upload                                         ``2gb``
+    ``UNVEIL_MAX_MODEL_GB``   largest file of a model that a visitor names           ``2``
     ``UNVEIL_KEEP_HOURS``     life of uploaded sets after their job                  ``24``
     ``UNVEIL_WORKERS``        scoring processes per job                              ``1``
     ``UNVEIL_QUEUE``          visitors that may wait                                 ``64``
@@ -62,34 +66,30 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     ========================  =====================================================  ==============
 
     Raises:
-        UsageError: A number is not a number.
+        UsageError: Something that should be a number is none, or is out of range.
     """
     env = os.environ if environment is None else environment
-    port = env.get("GRADIO_SERVER_PORT") or env.get("PORT")
+    port = "GRADIO_SERVER_PORT" if env.get("GRADIO_SERVER_PORT") else "PORT"
     return Settings(
         data=Path(env.get("UNVEIL_DATA", "var")).resolve(),
         host=env.get("GRADIO_SERVER_NAME"),
-        port=_whole("PORT", port) if port else None,
+        port=_number(port, env[port], 1, 65_535, whole=True) if env.get(port) else None,
         max_upload=env.get("UNVEIL_MAX_UPLOAD", "2gb"),
-        keep_hours=_number("UNVEIL_KEEP_HOURS", env.get("UNVEIL_KEEP_HOURS", "24")),
-        workers=_whole("UNVEIL_WORKERS", env.get("UNVEIL_WORKERS", "1")),
-        queue_size=_whole("UNVEIL_QUEUE", env.get("UNVEIL_QUEUE", "64")),
+        max_model=round(1e9 * _number("UNVEIL_MAX_MODEL_GB", env.get("UNVEIL_MAX_MODEL_GB", "2"), 0)),
+        keep_hours=_number("UNVEIL_KEEP_HOURS", env.get("UNVEIL_KEEP_HOURS", "24"), 0),
+        workers=_number("UNVEIL_WORKERS", env.get("UNVEIL_WORKERS", "1"), 1, whole=True),
+        queue_size=_number("UNVEIL_QUEUE", env.get("UNVEIL_QUEUE", "64"), 1, whole=True),
         mcp=env.get("GRADIO_MCP_SERVER", "").lower() in ("1", "true", "yes"),
     )
 
 
-def _number(name: str, text: str) -> float:
+def _number(name: str, text: str, least: int, most: int = 1_000_000, *, whole: bool = False) -> float:
+    """The number that a variable holds; an int where it must be whole."""
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if value < 0:
-        raise UsageError(f"{name}={text!r} is not a number of zero or more; correct it or unset it.")
-    return value
-
-
-def _whole(name: str, text: str) -> int:
-    value = _number(name, text)
-    if value != int(value):
-        raise UsageError(f"{name}={text!r} is not a whole number; correct it or unset it.")
-    return int(value)
+        value = math.nan
+    if not least <= value <= most or (whole and value != int(value)):
+        kind = "whole number" if whole else "number"
+        raise UsageError(f"{name}={text!r} is not a {kind} from {least} to {most}; correct it or unset it.")
+    return int(value) if whole else value

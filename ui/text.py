@@ -70,5 +70,6 @@ HAZE_EMPTY = ("No picture yet", "Drop one or several pictures, or click an examp
 MODELS = "What each method is, where it comes from, what it was trained on, and whether its weights are here."
 MODELS_LOAD = (
     "Load another model by its Hub repository id (for example <code>org/name</code>). It must be one of this project's "
-    "networks or an architecture that spandrel knows; weights are safetensors or safely unpickled, never executed."
+    "networks or an architecture that spandrel knows; weights are safetensors or safely unpickled, never executed, and "
+    "have up to {size:.3g} GB."
 )

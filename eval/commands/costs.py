@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="names of 'python -m restorers list', files, folders or Hub ids; default: all that are built in",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="the measurements")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run (default cpu)")
+    parser.add_argument("--device", default="cpu", metavar="DEVICE", help="auto, cpu, cuda or cuda:N (default cpu)")
     parser.add_argument("--repeats", type=int, default=3, help="timed passes, of which the median counts (default 3)")
     parser.add_argument("--json", action="store_true", help="print the measurements for machines")
     parser.set_defaults(execute=run)
@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, write, report."""
     from dataclasses import asdict
 
+    from devices import choose_device
     from errors import UsageError
     from eval import efficiency
     from restorers import hub, registry
@@ -42,10 +43,11 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--repeats is at least 1, not {args.repeats}.")
     if not args.output.resolve().parent.is_dir():  # said now, not after minutes of measuring
         raise UsageError(f"There is no folder {str(args.output.parent)!r} for {args.output.name}; make it first.")
+    device = str(choose_device(args.device))
     costs = {}
     for name in args.methods or registry.names():
         print(f"measuring {name} ...", file=sys.stderr)
-        costs[name] = efficiency.measure(hub.load(name, device=args.device), device=args.device, repeats=args.repeats)
+        costs[name] = efficiency.measure(hub.load(name, device=device), device=device, repeats=args.repeats)
     efficiency.save(costs, args.output)
     if args.json:
         print(json.dumps({name: asdict(cost) for name, cost in costs.items()}))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from eval.diagnose import Diagnosis
-
-_DIGITS = {"psnr": 2, "ssim": 4, "niqe": 3}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -24,8 +21,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("output", type=Path, metavar="A", help="the picture under test")
     parser.add_argument("reference", type=Path, nargs="?", metavar="B", help="the reference (without: NIQE only)")
-    parser.add_argument("--sizes", metavar="POLICY", help="where sizes differ: center-crop, sots-10px, resize-output, "
-                        "resize-reference (default: sots-10px where it fits, else center-crop)")  # fmt: skip
+    parser.add_argument("--sizes", metavar="POLICY", help="where sizes differ: modcrop, center-crop, sots-10px, "
+                        "resize-output, resize-reference (default: sots-10px or modcrop where it fits, else "
+                        "center-crop)")  # fmt: skip
     parser.add_argument("--niqe-parameters", type=Path, metavar="FILE.mat|.npz", help="pristine NIQE model")
     parser.add_argument("--json", action="store_true", help="print a record for machines")
     parser.set_defaults(execute=run)
@@ -44,10 +42,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def to_record(found: Diagnosis) -> dict:
-    """Plain values for JSON; infinity becomes the string ``"inf"``."""
-
-    def plain(value: float | None) -> float | str | None:
-        return "inf" if value is not None and math.isinf(value) else value
+    """Plain values for JSON; infinities are texts."""
+    from eval.rows import in_json
 
     return {
         "protocols": [
@@ -56,7 +52,7 @@ def to_record(found: Diagnosis) -> dict:
                 "protocol_hash": scores.protocol.hash,
                 "sentence": scores.protocol.sentence,
                 "measurements": [
-                    {"metric": m.metric, "value": plain(m.value), "error": m.error, "variant": m.variant,
+                    {"metric": m.metric, "value": in_json(m.value), "error": m.error, "variant": m.variant,
                      "notes": list(m.notes)}
                     for m in scores.measurements
                 ],
@@ -64,7 +60,8 @@ def to_record(found: Diagnosis) -> dict:
             for scores in found.scores
         ],
         "effects": [
-            {"metric": e.metric, "choice": e.choice, "before": plain(e.before), "after": plain(e.after), "who": e.who}
+            {"metric": e.metric, "choice": e.choice, "before": in_json(e.before), "after": in_json(e.after),
+             "who": e.who}
             for e in found.effects
         ],
         "remarks": list(found.remarks),
@@ -73,6 +70,8 @@ def to_record(found: Diagnosis) -> dict:
 
 def to_text(found: Diagnosis) -> str:
     """Tables for the terminal."""
+    from eval.metrics.registry import spec
+
     metrics = [m.metric for m in found.scores[0].measurements]
     width = max(len(s.protocol.name) for s in found.scores)
     lines = [f"{'protocol':{width}}  hash          " + "  ".join(f"{m.upper():>9}" for m in metrics)]
@@ -80,7 +79,7 @@ def to_text(found: Diagnosis) -> str:
     for s in found.scores:
         cells = []
         for m in s.measurements:
-            cells.append("-" if m.value is None else f"{m.value:.{_DIGITS[m.metric]}f}")
+            cells.append("-" if m.value is None else f"{m.value:.{spec(m.metric).decimals}f}")
             if m.error:
                 reasons.setdefault(m.error, f"{m.metric} under {s.protocol.name}")
         lines.append(f"{s.protocol.name:{width}}  {s.protocol.hash}  " + "  ".join(f"{c:>9}" for c in cells))
@@ -90,7 +89,7 @@ def to_text(found: Diagnosis) -> str:
     for metric in metrics:
         effects = [e for e in found.effects if e.metric == metric]
         if effects:
-            digits = _DIGITS[metric]
+            digits = spec(metric).decimals
             lines += ["", f"What changes {metric.upper()} (primary value {effects[0].before:.{digits}f}):"]
             lines += [f"  {e.change:+9.{digits}f}  {e.choice}  [{e.who}]" for e in effects]
     lines += ["", *found.remarks] if found.remarks else []

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Rank methods on one set. A method is 'input' (the degraded pictures themselves), a restorer of ours,
 a checkpoint (file, folder or Hub repository), or NAME=PLACE with results that exist as a folder, zip or tar. Restoring
-and scoring stream; rows are kept in DIR/rows.sqlite, so the same command again computes only what is new."""
+and scoring stream; rows are kept in DIR/rows.sqlite, so the same command again computes only what is new. 'python -m
+eval export DIR/rows.parquet' prints the table anew: several sets side by side, with other decimals or caption."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -30,50 +31,53 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for table, report and rows")
     parser.add_argument("--images", choices=("common", "all"), default="common", help="average over the pictures that "
                         "every method has (default), or over each method's own")  # fmt: skip
-    parser.add_argument("--costs", type=Path, metavar="FILE.json", help="what 'python -m eval costs' measured")
-    parser.add_argument("--timings", action="store_true", help="show seconds per megapixel and peak memory of this "
-                        "run's restoring; such a table changes from run to run")  # fmt: skip
+    costs = parser.add_mutually_exclusive_group()
+    costs.add_argument("--costs", type=Path, metavar="FILE.json", help="what 'python -m eval costs' measured")
+    costs.add_argument("--timings", action="store_true", help="show seconds per input megapixel and used memory of "
+                       "this run's restoring; such a table changes from run to run")  # fmt: skip
     parser.add_argument("--fresh", action="store_true", help="forget the rows of earlier runs in DIR")
     parser.set_defaults(execute=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Open, report, restore and score, rank, write."""
-    from eval import console, efficiency, protocol
+    from eval import console, efficiency
     from eval.export import to_report, write_all
-    from eval.leaderboard import build
+    from eval.leaderboard import build, check_costs
     from eval.methods import parse_methods, remarks
     from eval.runner import make_plan
     from eval.runner import run as run_plan
     from eval.sets import open_set
     from eval.store import Store
 
-    chosen = protocol.get(args.protocol or protocol.DEFAULT)
+    chosen = console.protocol_of(args.protocol)
     methods = parse_methods(args.methods)
+    names = [method.name for method in methods]
     costs = efficiency.load(args.costs) if args.costs else None
+    check_costs(costs, names)
     images = open_set(
         console.location(args.input), console.location(args.reference), pairing=args.pairing, inspect=True
     )
-    console.tell(*images.report.lines(), *remarks(methods))
+    console.tell(*images.report.lines(), *remarks(methods, images.pairs))
+    dataset = args.dataset or (images.name if len(args.input) == 1 else "")  # a list of files has no name
     plan = make_plan(
         images,
         methods,
         console.metric_names(args.metrics, images.has_references),
         chosen,
         niqe_parameters=args.niqe_parameters,
-        dataset=args.dataset,
+        dataset=dataset,
         device=args.device,
     )
     with Store(args.output / "rows.sqlite") as store:
         if args.fresh:
-            store.delete(dataset=args.dataset)
+            store.delete(dataset=dataset)
         try:
             console.follow(run_plan(plan, store, workers=args.workers, engine=args.engine))
         except KeyboardInterrupt:
             console.tell("Stopped. What is done is kept; the same command goes on.")
             return 130
         frame = plan.frame(store)
-    names = [method.name for method in methods]
     board = build(frame, methods=names, images=args.images, costs=costs, timings=args.timings)
     write_all(board, frame, args.output)
     print(to_report(board) if args.json else board_text(board))

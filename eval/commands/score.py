@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """Score a set of pictures, with references or without, and write one row per picture and metric.
 A picture that cannot be scored becomes a row that says why; the rest is scored. While it works, rows are kept in
 OUTPUT.journal: after a crash, the same command with --resume goes on where it stopped and writes the same bytes.
-Without --resume it refuses to start over a journal that holds rows."""
+With --resume the rows of other methods, metrics, pictures and protocols that OUTPUT holds are kept, too; without it,
+OUTPUT is replaced, and a journal that holds rows is a reason not to start."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -36,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open, report, score, write, summarise."""
     from errors import UnveilError, UsageError
-    from eval import console, protocol
+    from eval import console
     from eval.distributed import parse_shard
     from eval.methods import Method
     from eval.rowfiles import check_suffix, write_rows
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if "," in args.method or "=" in args.method or not args.method.strip():
         raise UsageError(f"--method {args.method!r} is no name; leave out commas and equals signs.")
     shard = parse_shard(args.shard) if args.shard else None
-    chosen = protocol.get(args.protocol or protocol.DEFAULT)
+    chosen = console.protocol_of(args.protocol)
     images = open_set(
         console.location(args.input), console.location(args.reference), pairing=args.pairing, inspect=shard is None
     )
@@ -67,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         has_references=known,
     )
+    if args.output.is_file() and not args.resume:
+        console.tell(f"{args.output} exists and will be replaced; to keep its rows stop this, and add --resume.")
     journal = args.output.with_name(args.output.name + ".journal")
     with _open_journal(journal, args.output, args.resume) as store:
         try:
@@ -78,13 +82,20 @@ def run(args: argparse.Namespace) -> int:
             if not len(store):
                 _remove(journal)
             raise
-        write_rows(args.output, plan.rows(store))
+        mine = sum(1 for _ in plan.rows(store))
+        kept = sum(1 for _ in plan.rows(store, others=True)) - mine
+        part = "{}/{}".format(*shard) if shard and not kept else ""
+        write_rows(args.output, plan.rows(store, others=True), shard=part)
         summary = summarise(plan, store)
+    if kept:
+        rows = f"{kept:,} row{'s' if kept > 1 else ''}"
+        console.tell(f"{args.output} keeps {rows} of other methods, metrics, pictures, sets or protocols.")
     _remove(journal)
     record = summary | {
         "output": str(args.output),
         "pairing": console.report_record(images.report),
         "found": last.found,
+        "kept": kept,
         "seconds": round(last.seconds, 3),
     }
     print(json.dumps(record, ensure_ascii=False) if args.json else summary_text(record))
@@ -92,10 +103,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def summarise(plan: Plan, store: Store) -> dict[str, Any]:
-    """Mean, median, standard deviation and failures per metric, for machines."""
+    """Mean, median, standard deviation and failures per metric, for machines; infinite scores are counted apart."""
     import numpy as np
 
-    from eval.console import finite
+    from eval import stats
+    from eval.rows import in_json
 
     values: dict[str, list[float]] = {name: [] for name in plan.job.metrics}
     variants: dict[str, set[str]] = {name: set() for name in plan.job.metrics}
@@ -111,15 +123,13 @@ def summarise(plan: Plan, store: Store) -> dict[str, Any]:
             variants[row.metric].add(row.variant)
     metrics = {}
     for name, scores in values.items():
-        array = np.array(scores)
-        known = len(scores) > 0
-        spread = len(scores) > 1 and bool(np.isfinite(array).all())
+        found = stats.summary(np.array(scores, dtype=np.float64))
+        figures = {"mean": found.mean, "median": found.median, "std": found.std}
         metrics[name] = {
             "images": len(scores),
+            "infinite": found.infinite,
             "failed": failed[name],
-            "mean": finite(float(array.mean())) if known else None,
-            "median": finite(float(np.median(array))) if known else None,
-            "std": float(array.std(ddof=1)) if spread else None,
+            **{key: None if math.isnan(value) else in_json(value) for key, value in figures.items()},
             "variant": ", ".join(sorted(variants[name])),
         }
     return {
@@ -139,7 +149,7 @@ def summary_text(record: dict[str, Any]) -> str:
     from eval.metrics.registry import spec
     from eval.selection import Failure
 
-    body = []
+    body, remarks = [], []
     for name, facts in record["metrics"].items():
         metric = spec(name)
 
@@ -148,8 +158,14 @@ def summary_text(record: dict[str, Any]) -> str:
 
         title = f"{metric.title} {metric.arrow}" + (f" ({facts['variant']})" if facts["variant"] else "")
         numbers = [show(facts[key]) for key in ("mean", "median", "std")]
+        if facts["infinite"]:
+            count = facts["infinite"]
+            left = "; left out of mean, median and std" if count < facts["images"] else ""
+            images = f"{count} image{'s' if count > 1 else ''}"
+            remarks.append(f"{metric.title}: infinite on {images} (output identical to the reference){left}.")
         body.append([title, str(facts["images"]), str(facts["failed"]), *numbers])
-    lines = [columns(["metric", "images", "failed", "mean", "median", "std"], body), "", record["protocol_sentence"]]
+    heads = ["metric", "images", "failed", "mean", "median", "std"]
+    lines = [columns(heads, body), "", record["protocol_sentence"], *remarks]
     failures = [Failure(method=record["method"], **item) for item in record["failures"]]
     lines += reasons(failures, lambda metric: spec(metric).title)
     lines.append(f"Rows: {record['output']}")
@@ -157,7 +173,7 @@ def summary_text(record: dict[str, Any]) -> str:
 
 
 def _open_journal(journal: Path, output: Path, resume: bool) -> Store:
-    """The journal, empty or with what is known.
+    """The journal, empty or with what is known; of two rows of one picture, method and protocol its own counts.
 
     Raises:
         UsageError: It holds rows of a run that was stopped, and nothing says what shall become of them.
@@ -166,7 +182,6 @@ def _open_journal(journal: Path, output: Path, resume: bool) -> Store:
     from eval.rowfiles import read_rows
     from eval.store import Store
 
-    known = resume and not journal.exists() and output.exists()
     store = Store(journal)
     if not resume and (held := len(store)):
         store.close()
@@ -174,8 +189,10 @@ def _open_journal(journal: Path, output: Path, resume: bool) -> Store:
             f"{journal} holds {held:,} row{'s' if held > 1 else ''} of a run that was stopped; add --resume to go on "
             "with them, or remove that file to start anew."
         )
-    if known:
+    if resume and output.exists():
+        held = list(store.rows())
         store.import_rows(read_rows(output))
+        store.replace(held)
     return store
 
 

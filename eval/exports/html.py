@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+from collections.abc import Sequence
 from html import escape as _escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval import stats
 from eval.exports.csv import to_csv
 from eval.exports.printed import (
     FAILED,
@@ -20,9 +22,12 @@ from eval.exports.printed import (
     Line,
     cost_columns,
     failed_images,
+    groups,
     has_intervals,
+    has_letters,
     headline,
     images,
+    in_script,
     lines,
     plain,
     sentences,
@@ -33,21 +38,36 @@ from eval.exports.printed import (
 from eval.exports.reasons import HEADS, table
 from eval.leaderboard import COSTS
 from eval.plots import distribution_svg, pareto_svg, style
+from eval.suite import called
+from eval.wording import counted
 
 if TYPE_CHECKING:
     from eval.leaderboard import Leaderboard
+    from eval.suite import Ranking
 
 _MOST_REASONS = 500
 
 
-def to_html(board: Leaderboard, *, heading: str | None = None) -> str:
-    """The whole page as text; its title names set and protocol unless `heading` is another."""
-    heading = heading or headline(board)
+def to_html(ranking: Ranking, *, intervals: bool = True, average_rank: bool = True, heading: str | None = None) -> str:
+    """The whole page as text.
+
+    Args:
+        ranking: A leaderboard, or several; a set's columns then share a heading, and its plots a section.
+        intervals: Show the confidence intervals in the table.
+        average_rank: Show its column.
+        heading: Title of the page; names set and protocol where None.
+    """
+    heading = heading or headline(ranking)
     here = Path(__file__)
     script = here.with_name("page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
-    sections = [_ranking(board), _plots(board), _costs(board), _duels(board), _failures(board), _reading(board)]
+    sections = [_ranking(ranking, intervals, average_rank)]
+    for board in ranking.boards:
+        of_set = f": {_text(called(board))}" if len(ranking.boards) > 1 else ""
+        sections += [_plots(board, of_set), _costs(board, of_set), _duels(board, of_set)]
+    said = sentences(ranking, intervals=intervals, average_rank=average_rank)
+    sections += [_failures(ranking), _reading(ranking, said)]
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -56,64 +76,73 @@ def to_html(board: Leaderboard, *, heading: str | None = None) -> str:
             f"<title>{_text(heading)}</title>",
             f"<style>\n{here.with_name('page.css').read_text(encoding='utf-8')}{style()}\n</style>",
             "</head>\n<body>\n<main>",
-            _header(board, heading),
+            _header(ranking, heading),
             *filter(None, sections),
             f"</main>\n<script>{script}</script>\n</body>\n</html>\n",
         ]
     )
 
 
-def _header(board: Leaderboard, heading: str) -> str:
-    table = base64.b64encode(to_csv(board).encode()).decode()
-    name = set_name(board)
+def _header(ranking: Ranking, heading: str) -> str:
+    table = base64.b64encode(to_csv(ranking).encode()).decode()
+    name = set_name(ranking)
     chips = [
-        *([f"set <b>{_text(name)}</b>"] if name else []),
-        f"<b>{_text(board.protocol_name or 'unnamed protocol')}</b> <code>{_text(board.protocol_hash)}</code>",
-        f"{len(board.methods)} method{'s' if len(board.methods) != 1 else ''}",
-        _text(images(board)),
-        f"code {_text(', '.join(board.code_versions) or 'unknown')}",
+        *([f"set{'s' if len(ranking.datasets) > 1 else ''} <b>{_text(name)}</b>"] if name else []),
+        f"<b>{_text(ranking.protocol_name or 'unnamed protocol')}</b> <code>{_text(ranking.protocol_hash)}</code>",
+        counted(len(ranking.methods), "method"),
+        _text(images(ranking)),
+        f"code {_text(', '.join(ranking.code_versions) or 'unknown')}",
     ]
     return (
         f"<header><h1>{_text(heading)}</h1>"
         f'<div class="actions"><a class="button" download="leaderboard.csv" href="data:text/csv;base64,{table}">'
         'Download CSV</a><button class="button" id="theme" type="button">Light / dark</button></div>'
-        f'<p class="lead">{_text(board.protocol.partition("): ")[2])}</p>'
+        f'<p class="lead">{_text(ranking.protocol.partition("): ")[2])}</p>'
         f'<div class="chips">{"".join(f"<span class=chip>{chip}</span>" for chip in chips)}</div></header>'
     )
 
 
-def _ranking(board: Leaderboard) -> str:
-    costs = [(name, COSTS[name]) for name in cost_columns(board)]
+def _ranking(ranking: Ranking, intervals: bool, average_rank: bool) -> str:
+    costs = [(name, COSTS[name]) for name in cost_columns(ranking)]
+    columns = [(board, metric) for board in ranking.boards for metric in board.metrics]
     heads = [
         _head("#", "number", "rank"),
         _head("Method", "text", "name"),
         *(
             _head(title(board, m), "number", first="descending" if board.specs[m].better == "higher" else "ascending")
-            for m in board.metrics
+            for board, m in columns
         ),
-        _head("Avg. rank", "number"),
+        *([_head("Avg. rank", "number")] if average_rank else []),
         _head(FAILED, "number"),
         *(_head(cost, "text" if name == "device" else "number") for name, cost in costs),
     ]
-    scales = {m: _scale(board, m) for m in board.metrics}
-    rows = zip(lines(board), board.table.to_dict("records"), strict=True)
-    body = "\n".join(_row(board, line, raw, scales) for line, raw in rows)
+    scales = [_scale(board, metric) if intervals else None for board, metric in columns]
+    names = [name for name, _ in costs]
+    rows = zip(lines(ranking), ranking.table.to_dict("records"), strict=True)
+    body = "\n".join(_row(line, raw, scales, names, average_rank) for line, raw in rows)
     legend = ["<span><b>bold</b> best, <u>underlined</u> second, at the shown precision</span>"]
-    if has_intervals(board):
+    if intervals and has_intervals(ranking):
         legend.append(
             f'<span><span class="strip" style="--a:.2;--b:.8;--m:.5"><i></i><b></b></span>'
-            f"{board.level:.0%} interval of the mean</span>"
+            f"{ranking.level:.0%} interval of the mean</span>"
         )
-    if any(board.groups.values()):
+    if has_letters(ranking):
         legend.append('<span><span class="group">ab</span> methods that share a letter cannot be told apart</span>')
-    notes = "".join(f"<p>{_text(note)}</p>" for note in board.notes)
+    notes = "".join(f"<p>{_text(note)}</p>" for note in ranking.notes)
     return (
         '<section aria-label="Ranking"><div class="scroll"><table class="board">'
-        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+        f"<thead>{_set_heads(ranking)}<tr>{''.join(heads)}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
         f'<div class="legend">{"".join(legend)}</div>'
         + (f'<div class="notes" role="note">{notes}</div>' if notes else "")
         + "</section>"
     )
+
+
+def _set_heads(ranking: Ranking) -> str:
+    """A line with the sets over their columns; nothing for a single set."""
+    sets = groups(ranking)
+    cells = "".join(f'<th scope="colgroup" colspan="{count}" class="set">{_text(name)}</th>' for name, count in sets)
+    return f'<tr><td colspan="2"></td>{cells}</tr>' if sets else ""
 
 
 def _head(text: str, kind: str, css: str = "", first: str = "ascending") -> str:
@@ -123,25 +152,34 @@ def _head(text: str, kind: str, css: str = "", first: str = "ascending") -> str:
     )
 
 
-def _row(board: Leaderboard, line: Line, raw: dict[str, Any], scales: dict[str, tuple[float, float]]) -> str:
+def _row(
+    line: Line,
+    raw: dict[str, Any],
+    scales: Sequence[tuple[float, float] | None],
+    costs: Sequence[str],
+    average_rank: bool,
+) -> str:
     failed = f'<span class="warn">{line.failures}</span>' if line.failures else "0"
-    costs = zip(cost_columns(board), line.costs, strict=True)
     return (
         f'<tr class="{"top" if line.rank == "1" else ""}">'
         f'<td class="rank" data-value="{_number(raw["rank"])}">{line.rank}</td>'
         f'<th scope="row" class="name" data-value="{_text(line.method)}">{_text(line.method)}</th>'
-        + "".join(_score(cell, scales[cell.metric]) for cell in line.cells)
-        + f'<td data-value="{_number(raw["average_rank"])}">{line.average_rank}</td>'
+        + "".join(_score(cell, scale) for cell, scale in zip(line.cells, scales, strict=True))
+        + (f'<td data-value="{_number(raw["average_rank"])}">{line.average_rank}</td>' if average_rank else "")
         + f'<td data-value="{line.failures}">{failed}</td>'
-        + "".join(f'<td data-value="{_number(raw[name])}">{_text(text)}</td>' for name, text in costs)
+        + "".join(
+            f'<td data-value="{_number(raw[name])}">{_text(text)}</td>'
+            for name, text in zip(costs, line.costs, strict=True)
+        )
         + "</tr>"
     )
 
 
-def _score(cell: Cell, scale: tuple[float, float]) -> str:
+def _score(cell: Cell, scale: tuple[float, float] | None) -> str:
+    """One mean with its letters and, where there is a scale for it, its interval."""
     letters = f'<span class="group">{cell.group}</span>'
     text = f'<span class="value {cell.mark}">{cell.text}</span>{letters}'
-    if cell.interval:
+    if cell.interval and scale:
         low, high = scale
         a, b, m = ((value - low) / (high - low) for value in (cell.low, cell.high, cell.value))
         text += f'<span class="strip" style="--a:{a:.4f};--b:{b:.4f};--m:{m:.4f}"><i></i><b></b></span>'
@@ -158,33 +196,34 @@ def _scale(board: Leaderboard, metric: str) -> tuple[float, float]:
     return float(ends.min()), float(ends.max())
 
 
-def _plots(board: Leaderboard) -> str:
+def _plots(board: Leaderboard, of_set: str) -> str:
     plots = [distribution_svg(board, m, theme=None) for m in board.metrics if len(board.values[m])]
     return (
-        "<section><h2>Image by image</h2><p class=sub>A dot is an image (shown up to 200), the outline their density, "
-        f"the diamond the mean, the bar its interval.</p><div class=plots>{''.join(plots)}</div></section>"
+        f"<section><h2>Image by image{of_set}</h2><p class=sub>A dot is an image (shown up to 200), the outline their "
+        f"density, the diamond the mean, the bar its interval.</p><div class=plots>{''.join(plots)}</div></section>"
     )
 
 
-def _costs(board: Leaderboard) -> str:
+def _costs(board: Leaderboard, of_set: str) -> str:
     known = [name for name in board.costs if name != "device" and board.table[name].dropna().nunique() > 1]
     if not known:
         return ""
     first = next(metric for metric in board.metrics if len(board.values[metric]))
     plots = [pareto_svg(board, first, name, theme=None) for name in known]
     return (
-        "<section><h2>Quality against cost</h2><p class=sub>The dashed line joins the methods that no other beats on "
-        f"both counts.</p><div class=plots>{''.join(plots)}</div></section>"
+        f"<section><h2>Quality against cost{of_set}</h2><p class=sub>The dashed line joins the methods that no other "
+        f"beats on both counts.</p><div class=plots>{''.join(plots)}</div></section>"
     )
 
 
-def _duels(board: Leaderboard) -> str:
+def _duels(board: Leaderboard, of_set: str) -> str:
     if len(board.methods) < 2 or not any(board.common.values()):
         return ""
     tables = "".join(_duel(board, metric) for metric in board.metrics if board.common[metric])
     return (
-        "<section><h2>Who beats whom</h2><p class=sub>Images on which the method of the row is better, equal, worse "
-        "than the method of the column. Coloured where the difference is significant (Wilcoxon, Holm, 5%).</p>"
+        f"<section><h2>Who beats whom{of_set}</h2><p class=sub>Images on which the method of the row is better, equal, "
+        "worse than the method of the column. Coloured where the difference is significant (Wilcoxon, Holm, "
+        f"{stats.ALPHA:.0%}).</p>"
         f"<div class=duels>{tables}</div></section>"
     )
 
@@ -203,7 +242,7 @@ def _duel(board: Leaderboard, metric: str) -> str:
                 continue
             win, tie, lose = counts[a, b]
             p = p_values.get((a, b), p_values.get((b, a), math.nan))
-            kind = "even" if not p < 0.05 else "win" if win > lose else "lose"
+            kind = "even" if not p < stats.ALPHA else "win" if win > lose else "lose"
             share = round(45 * abs(win - lose) / max(1, win + tie + lose))
             hint = "no test" if math.isnan(p) else f"p = {p:.2g}"
             cells.append(f'<td class="{kind}" style="--s:{share}%" title="{hint}">{win} · {tie} · {lose}</td>')
@@ -214,32 +253,39 @@ def _duel(board: Leaderboard, metric: str) -> str:
     )
 
 
-def _failures(board: Leaderboard) -> str:
-    found = table(board)
+def _failures(ranking: Ranking) -> str:
+    found = table(ranking)
     if not found:
         return ""
     heads = "".join(f"<th>{head}</th>" for head in HEADS)
     rows = "".join(f"<tr>{''.join(f'<td>{_text(text)}</td>' for text in row)}</tr>" for row in found[:_MOST_REASONS])
     rest = len(found) - _MOST_REASONS
     more = f"<p class=sub>{rest} more reasons are in report.json.</p>" if rest > 0 else ""
-    failed = f" <span class=warn>({failed_images(board)})</span>" if board.failures else ""
+    failed = f" <span class=warn>({failed_images(ranking)})</span>" if ranking.failures else ""
     return (
         f"<section><h2>What could not be scored{failed}</h2><div class=scroll><table class=list>"
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{more}</section>"
     )
 
 
-def _reading(board: Leaderboard) -> str:
-    items = "".join(f"<li>{_text(sentence)}</li>" for sentence in sentences(board))
+def _reading(ranking: Ranking, said: Sequence[str]) -> str:
+    items = "".join(f"<li>{_text(sentence)}</li>" for sentence in said)
+    tables = "".join(_details(board, len(ranking.boards) > 1) for board in ranking.boards)
+    return (
+        f"<section><h2>How to read this</h2><ul class=read>{items}</ul>"
+        f"<details><summary>Medians, spreads and where the numbers come from</summary>{tables}</details></section>"
+    )
+
+
+def _details(board: Leaderboard, named: bool) -> str:
     heads = "".join(
         f"<th>{_text(board.specs[m].title)} {word}</th>" for m in board.metrics for word in ("median", "std", "images")
     )
     rows = "".join(_detail(board, row) for row in board.table.to_dict("records"))
     return (
-        f"<section><h2>How to read this</h2><ul class=read>{items}</ul>"
-        "<details><summary>Medians, spreads and where the numbers come from</summary><div class=scroll><table>"
-        f"<thead><tr><th class=name>Method</th>{heads}<th class=name>Weights</th><th>Code</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div></details></section>"
+        (f"<h3>{_text(called(board))}</h3>" if named else "")
+        + f"<div class=scroll><table><thead><tr><th class=name>Method</th>{heads}"
+        + f"<th class=name>Weights</th><th>Code</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
@@ -262,12 +308,8 @@ def _detail(board: Leaderboard, row: dict[str, Any]) -> str:
 
 
 def _number(value: Any) -> str:
-    """A raw value as JavaScript's Number reads it; "" where there is none."""
-    if isinstance(value, str):
-        return _text(value)
-    if value is None or math.isnan(value):
-        return ""
-    return ("Infinity" if value > 0 else "-Infinity") if math.isinf(value) else repr(float(value))
+    """What a column is sorted by: a raw number, or a text as it is."""
+    return _text(value) if isinstance(value, str) else in_script(value)
 
 
 def _text(text: str) -> str:

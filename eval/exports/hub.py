@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from errors import UnknownNameError, UsageError
 from eval.exports.printed import plain, set_name
+from eval.wording import counted
 
 if TYPE_CHECKING:
     from eval.leaderboard import Leaderboard
@@ -146,8 +147,7 @@ def _notes(board: Leaderboard, method: str, metric: str) -> str:
         f", {board.level:.0%} interval {arguments['low']:.6g} to {arguments['high']:.6g}" if "low" in arguments else ""
     )
     variant = f", {arguments['variant']}" if "variant" in arguments else ""
-    images = arguments["images"]
     name = f"set {plain(set_name(board))}, " if set_name(board) else ""
     others = f" (infinite on {arguments['infinite']} more)" if "infinite" in arguments else ""
     protocol = f"protocol {board.protocol_name} ({board.protocol_hash})"
-    return f"{name}{protocol}{variant}, mean of {images} images{others}{interval}"
+    return f"{name}{protocol}{variant}, mean of {counted(arguments['images'], 'image')}{others}{interval}"

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from eval.exports.printed import Cell, cost_columns, lines, plain, sentences, set_name
+from errors import UsageError
+from eval.exports.printed import Cell, cost_columns, groups, lines, plain, sentences, set_name, titles
 from eval.leaderboard import COSTS
 
 if TYPE_CHECKING:
-    from eval.leaderboard import Leaderboard
+    from eval.suite import Ranking
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -72,48 +74,77 @@ _ACCENTS = {0x300: "`", 0x301: "'", 0x302: "^", 0x303: "~", 0x304: "=", 0x306: "
 _ACCENTS |= {0x30A: "r", 0x30B: "H", 0x30C: "v", 0x327: "c", 0x323: "d"}
 
 
-def to_latex(board: Leaderboard, *, intervals: bool = True, label: str | None = None) -> str:
+def to_latex(
+    ranking: Ranking,
+    *,
+    intervals: bool = True,
+    average_rank: bool = True,
+    caption: str | None = None,
+    label: str | None = None,
+) -> str:
     """One `table` environment.
 
     Args:
-        board: The leaderboard.
+        ranking: A leaderboard, or several; a set's columns then share a heading.
         intervals: Add a small second line a method with the confidence intervals.
+        average_rank: Show its column.
+        caption: Its caption as plain text; set, protocol and what bold means where None, else these stand in the note.
         label: Its label; made of the names of set and protocol where None, so that two tables of a paper differ.
+
+    Raises:
+        UsageError: The label holds characters that LaTeX would not take.
     """
-    costs = [COSTS[name] for name in cost_columns(board)]
-    arrows = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
-    specs = [board.specs[metric] for metric in board.metrics]
-    heads = ["Method", *(f"{escape(s.title)} {arrows[s.better]}" for s in specs), r"Avg.\ rank", *map(escape, costs)]
-    first, *rest = sentences(board)
+    if label is not None and not re.fullmatch(r"[A-Za-z0-9:._+/-]+", label):
+        raise UsageError(f"The label {label!r} cannot stand in LaTeX; use letters, digits and : . _ + / - only.")
+    scores = [escape(text) for text in titles(ranking)]
+    ranks = [r"Avg.\ rank"] if average_rank else []
+    costs = [escape(COSTS[name]) for name in cost_columns(ranking)]
+    heads = ["Method", *scores, *ranks, *costs]
+    first, *rest = sentences(ranking, intervals=intervals, average_rank=average_rank)
+    first += " Best in bold, second best underlined."
+    notes = [first, *rest] if caption else rest
     out = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}[t]",
         r"\centering",
         r"\footnotesize",
         r"\setlength{\tabcolsep}{4pt}",
-        rf"\caption{{{escape(first)} Best in bold, second best underlined.}}",
-        rf"\label{{{label or label_of(board)}}}",
+        rf"\caption{{{escape(caption or first)}}}",
+        rf"\label{{{label or label_of(ranking)}}}",
         r"\medskip",
         rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
         r"\toprule",
+        *_group_heads(groups(ranking), len(ranks) + len(costs)),
         " & ".join(heads) + r" \\",
         r"\midrule",
     ]
-    for line in lines(board):
-        cells = [escape(line.method), *map(_cell, line.cells), _number(line.average_rank), *map(escape, line.costs)]
-        shows_interval = intervals and any(cell.interval for cell in line.cells)
-        out.append(" & ".join(cells) + r" \\")
-        if shows_interval:
+    for line in lines(ranking):
+        own = [_number(line.average_rank)] if average_rank else []
+        own += map(escape, line.costs)
+        out.append(" & ".join([escape(line.method), *map(_cell, line.cells), *own]) + r" \\")
+        if intervals and any(cell.interval for cell in line.cells):
             small = [rf"{{\scriptsize {_number(cell.interval)}}}" if cell.interval else "" for cell in line.cells]
-            out.append(" & ".join(["", *small, "", *("" for _ in line.costs)]) + r" \\[2pt]")
+            out.append(" & ".join(["", *small, *("" for _ in own)]) + r" \\[2pt]")
     out += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip", r"\parbox{\linewidth}{\scriptsize"]
-    out += [*map(escape, rest), "}", r"\end{table}"]
+    out += [*map(escape, notes), "}", r"\end{table}"]
     return "\n".join(out) + "\n"
 
 
-def label_of(board: Leaderboard) -> str:
+def _group_heads(sets: Sequence[tuple[str, int]], after: int) -> list[str]:
+    """A line with the sets over their columns and one with the rules under them; nothing for a single set."""
+    if not sets:
+        return []
+    cells, rules, column = [""], [], 2
+    for name, count in sets:
+        cells.append(rf"\multicolumn{{{count}}}{{c}}{{{escape(name)}}}")
+        rules.append(rf"\cmidrule(lr){{{column}-{column + count - 1}}}")
+        column += count
+    return [" & ".join([*cells, *([""] * after)]) + r" \\", "".join(rules)]
+
+
+def label_of(ranking: Ranking) -> str:
     """`tab:SET-PROTOCOL` in ASCII letters, digits and hyphens; `tab:leaderboard-PROTOCOL` for a set without a name."""
-    return "-".join(filter(None, (f"tab:{_slug(set_name(board)) or 'leaderboard'}", _slug(board.protocol_name))))
+    return "-".join(filter(None, (f"tab:{_slug(set_name(ranking)) or 'leaderboard'}", _slug(ranking.protocol_name))))
 
 
 def escape(text: str) -> str:

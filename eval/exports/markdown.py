@@ -6,37 +6,46 @@ import html
 import re
 from typing import TYPE_CHECKING
 
-from eval.exports.printed import FAILED, Cell, cost_columns, headline, lines, plain, sentences, title
+from eval.exports.printed import FAILED, Cell, cost_columns, groups, headline, lines, plain, sentences, titles
 from eval.exports.reasons import HEADS, table
 from eval.leaderboard import COSTS
 
 if TYPE_CHECKING:
-    from eval.leaderboard import Leaderboard
+    from eval.suite import Ranking
 
 
-def to_markdown(board: Leaderboard, *, intervals: bool = True, heading: str | None = None) -> str:
+def to_markdown(
+    ranking: Ranking, *, intervals: bool = True, average_rank: bool = True, heading: str | None = None
+) -> str:
     """The title, the table, the sentences that belong to it, and the reasons why scores are missing.
 
-    Letters stand behind the number as superscripts; `intervals` adds the confidence interval behind each mean. The
-    title names set and protocol unless `heading` is another.
+    Args:
+        ranking: A leaderboard, or several; each set's name then stands before its columns' titles.
+        intervals: Add the confidence interval behind each mean. Letters stand as superscripts.
+        average_rank: Show its column.
+        heading: The title; names set and protocol where None.
     """
-    costs = [COSTS[name] for name in cost_columns(board)]
-    heads = ["#", "Method", *(title(board, m) for m in board.metrics), "Average rank", FAILED, *costs]
+    sets = [f"{escape(name)} " for name, count in groups(ranking) for _ in range(count)]
+    scores = [(sets[i] if sets else "") + escape(text) for i, text in enumerate(titles(ranking))]
+    ranks = ["Average rank"] if average_rank else []
+    costs = [escape(COSTS[name]) for name in cost_columns(ranking)]
+    heads = ["#", "Method", *scores, *ranks, FAILED, *costs]
     body = [
         [
             line.rank,
             escape(line.method),
             *(_cell(cell, intervals) for cell in line.cells),
-            line.average_rank,
+            *([line.average_rank] if average_rank else []),
             str(line.failures),
             *map(escape, line.costs),
         ]
-        for line in lines(board)
+        for line in lines(ranking)
     ]
-    parts = [f"**{escape(heading or headline(board))}**", ""]
-    parts += [_table(["#", *map(escape, heads[1:])], body, "rl" + "r" * (len(heads) - 2)), ""]
-    parts += [f"- {escape(sentence)}" for sentence in sentences(board)]
-    missing = [[escape(text) for text in row] for row in table(board)]
+    parts = [f"**{escape(heading or headline(ranking))}**", ""]
+    parts += [_table(heads, body, "rl" + "r" * (len(heads) - 2)), ""]
+    said = sentences(ranking, intervals=intervals, average_rank=average_rank)
+    parts += [f"- {escape(sentence)}" for sentence in said]
+    missing = [[escape(text) for text in row] for row in table(ranking)]
     if missing:
         parts += ["", _table(list(HEADS), missing, "llll")]
     return "\n".join(parts) + "\n"

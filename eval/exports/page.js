@@ -1,7 +1,7 @@
 "use strict";
 for (const table of document.querySelectorAll("table.board")) {
   const body = table.tBodies[0];
-  const heads = [...table.tHead.rows[0].cells];
+  const heads = [...[...table.tHead.rows].at(-1).cells];
   heads.forEach((head, column) => {
     const button = head.querySelector("button");
     if (!button) return;

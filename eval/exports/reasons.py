@@ -14,7 +14,7 @@ from eval.wording import listed
 from images import SUFFIXES
 
 if TYPE_CHECKING:
-    from eval.leaderboard import Leaderboard
+    from eval.suite import Ranking
 
 HEADS = ("Images", "Methods", "Scores", "Why there are none")
 """Headings of `table`."""
@@ -73,13 +73,13 @@ def reasons(failures: Iterable[Failure], title: Callable[[str], str], most: int 
     return found
 
 
-def table(board: Leaderboard) -> list[tuple[str, str, str, str]]:
-    """The missing scores of a leaderboard under `HEADS`, a row a reason; what the set lacks comes last."""
+def table(ranking: Ranking) -> list[tuple[str, str, str, str]]:
+    """The missing scores of a ranking under `HEADS`, a row a reason; what the set lacks comes last."""
     rows = []
-    for blamed, failures in (("", board.failures), ("every method", board.unreferenced)):
+    for blamed, failures in (("", ranking.failures), ("every method", ranking.unreferenced)):
         for reason in grouped(failures):
             images, methods = listed(reason.images, _MOST_NAMES), blamed or listed(reason.methods, _MOST_NAMES)
-            scores = listed([failure_line(board, metric) for metric in reason.metrics])
+            scores = listed([failure_line(ranking, metric) for metric in reason.metrics])
             example = "for example: " if len(reason.images) > 1 else ""
             rows.append((images, methods, scores, example + reason.error))
     return rows

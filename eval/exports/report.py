@@ -10,17 +10,31 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from eval import stats
+from eval.rows import in_json
 from version import __version__
 
 if TYPE_CHECKING:
     from eval.leaderboard import Leaderboard
+    from eval.suite import Ranking
 
 _PACKAGES = ("numpy", "scipy", "pandas")
 
 
-def to_report(board: Leaderboard) -> str:
-    """The whole leaderboard as JSON. Infinite is the string "Infinity", missing is null; no clock is read."""
-    report = {
+def to_report(ranking: Ranking) -> str:
+    """The whole ranking as JSON. Infinite is the string "inf", missing is null; no clock is read.
+
+    Several sets are the list `sets`, a report each, beside the methods' average ranks over all of them.
+    """
+    reports = [_report(board) for board in ranking.boards]
+    report = reports[0]
+    if len(reports) > 1:
+        methods = ranking.table.to_dict("records")
+        report = {"datasets": list(ranking.datasets), "methods": methods, "notes": list(ranking.notes), "sets": reports}
+    return json.dumps(_plain(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _report(board: Leaderboard) -> dict[str, Any]:
+    return {
         "datasets": list(board.datasets),
         "protocol": {
             "name": board.protocol_name,
@@ -62,7 +76,6 @@ def to_report(board: Leaderboard) -> str:
             **{name: version(name) for name in _PACKAGES},
         },
     }
-    return json.dumps(_plain(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:
@@ -76,7 +89,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         if math.isnan(value):
             return None
-        if math.isinf(value):
-            return "Infinity" if value > 0 else "-Infinity"
-        return int(value) if value.is_integer() and abs(value) < 1e15 else value
+        return int(value) if value.is_integer() and abs(value) < 1e15 else in_json(value)
     return value if isinstance(value, (str, int, bool)) or value is None else str(value)

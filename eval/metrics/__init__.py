@@ -1,1 +1,1 @@
-"""The metrics: one file each, formula in the docstring, no torch needed."""
+"""The metrics: one file each, formula in the docstring, no torch needed, except for `tensors`."""

@@ -157,7 +157,7 @@ def aggd_features(sums: np.ndarray, count: int) -> np.ndarray:
     η = (βr - βl) Γ(2/α) / Γ(1/α).
 
     Args:
-        sums: ``(blocks, 5, 5)`` from :func:`eval.metrics.kernels.block_statistics`.
+        sums: ``(blocks, 5, 5)`` from :func:`eval.metrics.niqe_kernels.block_statistics`.
         count: Samples a block.
 
     Returns:

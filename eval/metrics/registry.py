@@ -57,7 +57,7 @@ def names(*, extra: bool = False) -> list[str]:
     """Names of the metrics.
 
     Args:
-        extra: Also list what pyiqa offers here (imports pyiqa, which takes seconds).
+        extra: Also list what pyiqa offers here (reads its table of metrics, without importing it).
     """
     known = list(_CORE)
     if extra:

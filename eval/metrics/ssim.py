@@ -46,6 +46,9 @@ class SsimWindow:
     k2: float = 0.03
 
     def __post_init__(self) -> None:
+        numbers = isinstance(self.size, int) and all(isinstance(n, int | float) for n in (self.sigma, self.k1, self.k2))
+        if not (numbers and isinstance(self.sample_covariance, bool)):
+            raise MetricError(f"An SSIM window is a whole size, three numbers and a choice; got {self}.")
         if self.shape not in ("gaussian", "uniform") or self.size < 1 or self.size % 2 == 0 or not self.sigma > 0:
             raise MetricError(f"An SSIM window has an odd size and a positive sigma; got {self}.")
         if self.border not in ("valid", "zero") or self.pooling not in ("none", "adaptive"):

@@ -1,8 +1,9 @@
 """PSNR, SSIM and NIQE of tensors, on whatever device they live: the same values as the NumPy metrics, a batch at once.
 
-Used to validate while training and on GPU machines. Everything is computed in float64 and every picture by itself, so
-a value does not depend on what else is in the batch. NIQE filters in the order of the NumPy path, operation by
-operation, so that even the rounding residues of flat areas, on whose sign NIQE decides, are the same.
+For programs that have their pictures as tensors, on a GPU for one; no command here uses it. Everything is computed in
+float64 and every picture by itself, so a value does not depend on what else is in the batch. NIQE filters in the order
+of the NumPy path, operation by operation, so that even the rounding residues of flat areas, on whose sign NIQE decides,
+are the same.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def _halved(plane: Tensor) -> Tensor:
 
 
 def _seven(plane: Tensor, dim: int) -> Tensor:
-    """The 7-tap Gaussian along one side, in the order of additions of :func:`eval.metrics.kernels._seven`."""
+    """The 7-tap Gaussian along one side, in the order of additions of :func:`eval.metrics.niqe_kernels._seven`."""
     length = plane.shape[dim] - 6
     w0, w1, w2, w3 = (float(w) for w in reference_niqe.gaussian_profile()[3:])
     r = [plane.narrow(dim, k, length) for k in range(7)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.column import show, sort_value
-from eval.exports.printed import ARROWS, plain
+from eval.exports.printed import plain
 from eval.plots.svg import (
     WIDTH,
     circle,
@@ -57,7 +57,7 @@ def distribution_svg(board: Leaderboard, metric: str, *, theme: str | None = "au
     def x(value: float) -> float:
         return left + (value - low) / (high - low) * (right - left)
 
-    parts = [text_at(left, 16, f"{spec.title} {ARROWS[spec.better]} of each image", "soft")]
+    parts = [text_at(left, 16, f"{spec.title} {spec.arrow} of each image", "soft")]
     for tick in ticks(low, high):
         parts.append(line(x(tick), top, x(tick), bottom, "line"))
         parts.append(text_at(x(tick), bottom + 18, tick_text(tick, high - low), "soft", "middle"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.column import show, sort_value
-from eval.exports.printed import ARROWS, plain, shortened, show_cost
+from eval.exports.printed import plain, shortened, show_cost
 from eval.plots.svg import WIDTH, circle, document, line, padded, text_at, tick_text, ticks
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def pareto_svg(board: Leaderboard, metric: str, cost: str, *, theme: str | None 
     Args:
         board: A leaderboard with the column `cost`.
         metric: One of its metrics.
-        cost: "parameters", "gmacs", "seconds_per_mpix" or "peak_mib".
+        cost: A column of numbers among `board.costs`.
         theme: See `style`; None leaves the style sheet to the page.
     """
     from eval.leaderboard import COSTS
@@ -49,7 +49,7 @@ def pareto_svg(board: Leaderboard, metric: str, cost: str, *, theme: str | None 
         share = (value - q_low) / (q_high - q_low)
         return bottom - (share if spec.better == "higher" else 1 - share) * (bottom - top)
 
-    parts = [text_at(left, 14, f"{spec.title} {ARROWS[spec.better]} (up is better)", "soft")]
+    parts = [text_at(left, 14, f"{spec.title} {spec.arrow} (up is better)", "soft")]
     for tick in ticks(q_low, q_high):
         parts.append(line(left, y(tick), right, y(tick), "line"))
         parts.append(text_at(left - 8, y(tick) + 4, tick_text(tick, q_high - q_low), "soft", "end"))

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from errors import ImageError
-from images import list_pictures
+from priors.inputs import find_inputs, left_out
 from priors.prompts import DEFAULT, PromptSet
 from priors.prompts import load as load_prompts
 
@@ -63,22 +62,14 @@ def clip_of(arguments: argparse.Namespace) -> ClipPrior:
 
 
 def pictures_of(inputs: list[str]) -> list[Path]:
-    """Every picture named or inside a folder named.
+    """Every picture named or inside a folder named; on stderr, how many there were in formats that are not read.
 
     Raises:
-        ImageError: an input does not exist, or there are no pictures at all.
+        UsageError: an input does not exist, or a folder holds no pictures.
     """
-    found: list[Path] = []
-    for name in inputs:
-        path = Path(name)
-        if path.is_dir():
-            found += list_pictures(path)
-        elif path.exists():
-            found.append(path)
-        else:
-            raise ImageError(f"There is no picture or folder {path}.")
-    if not found:
-        raise ImageError(f"There are no pictures in {', '.join(inputs)}.")
+    found, unread = find_inputs(inputs)
+    if unread:
+        print(left_out(unread), file=sys.stderr)
     return found
 
 

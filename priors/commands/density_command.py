@@ -39,8 +39,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from images import read_picture, write_picture
     from priors.density import encode_picture
+    from priors.inputs import find_input
 
-    prompts, picture = shared.prompts_of(arguments), read_picture(arguments.image)
+    prompts, picture = shared.prompts_of(arguments), read_picture(find_input(arguments.image))
     prior = shared.clip_of(arguments)
     began = time.perf_counter()
     encoded = encode_picture(prior, picture, grid=arguments.grid, route=arguments.route)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from priors.commands import arguments as shared
 
@@ -32,19 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Encode, learn and save."""
     from errors import UsageError
-    from images import read_picture
     from priors.learn import Settings, learn
 
     for flag, value in (("--steps", arguments.steps), ("--context", arguments.context)):
         if value is not None and value < 1:
             raise UsageError(f"{flag} is at least 1, not {value}.")
     start = shared.prompts_of(arguments)
-    sides = [[read_picture(path) for path in shared.pictures_of([folder])]
-             for folder in (arguments.positive_dir, arguments.negative_dir)]  # fmt: skip
+    sides = [shared.pictures_of([folder]) for folder in (arguments.positive_dir, arguments.negative_dir)]
     chosen = {k: v for k, v in (("steps", arguments.steps), ("context", arguments.context)) if v is not None}
     settings = Settings(seed=arguments.seed, **chosen)
     prior = shared.clip_of(arguments)
     learned = learn(prior, *sides, start=start, settings=settings, progress=shared.progress("encoding"))
+    for sentence in learned.skipped:
+        print(f"priors learn: skipped: {sentence}", file=sys.stderr)
     learned.save(arguments.output)
     record = {"output": arguments.output, "pictures": learned.pictures, "steps": settings.steps, "clip": prior.name,
               "clip_sha256": prior.sha256, "first_loss": learned.curve[0], "last_loss": learned.curve[-1]}  # fmt: skip

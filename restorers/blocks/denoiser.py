@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorers.base import padded_to_multiple
+from restorers.blocks.padding import padded_to_multiple
 from restorers.blocks.slabs import map_slabs
 
 MULTIPLE = 4

@@ -17,11 +17,14 @@ from collections.abc import Callable, Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from restorers.base import padded_to_multiple
+from restorers.blocks.padding import padded_to_multiple
 
 WINDOW = 5
 """Side of the windows in pixels of the small pictures. Smaller ones follow the true result more closely, larger ones
 average a network's errors out."""
+
+SMALLEST_REDUCED = WINDOW // 2 + 1
+"""Pixels that a reduced picture has at least on a side: borders are mirrored by half a window."""
 
 RIDGE = 1e-5
 """Added to the guide's variance: below a contrast of 0.003 a window is taken for flat, and so for noise."""

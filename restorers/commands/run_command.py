@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import ImageError, UnveilError, UsageError
+from restorers.targets import check_targets, find_clashes
 
 if TYPE_CHECKING:
     from restorers.pipeline import Tile
@@ -55,70 +56,10 @@ def tile_argument(text: str) -> Tile:
         raise argparse.ArgumentTypeError(f"{text!r} is not auto, none or a number") from None
 
 
-def find_inputs(inputs: Iterable[str]) -> tuple[list[Path], list[Path]]:
-    """Every picture that was named, directly or by its folder, and those in the folders whose formats are not read.
-
-    Raises:
-        UsageError: One does not exist, or a folder holds no picture.
-    """
-    from images import list_pictures, list_unread
-
-    found: list[Path] = []
-    unread: list[Path] = []
-    for name in inputs:
-        path = Path(name)
-        if not path.exists():
-            raise UsageError(f"There is no picture or folder {name!r}; check the path.")
-        pictures, others = (list_pictures(path), list_unread(path)) if path.is_dir() else ([path], [])
-        if not pictures and others:
-            raise UsageError(f"The pictures in {name!r} are not read, {others[0].name} for one; export them as PNG.")
-        if not pictures:
-            raise UsageError(f"The folder {name!r} holds no pictures; name one that does.")
-        found.extend(pictures)
-        unread.extend(others)
-    return list(dict.fromkeys(found)), list(dict.fromkeys(unread))
-
-
-def find_clashes(paths: Sequence[Path], output: Path) -> dict[Path, str]:
-    """Pictures of one stem, each with a sentence why it is not restored: ``same.jpg.png`` would pair with neither."""
-    groups: dict[str, list[Path]] = {}
-    for path in paths:
-        groups.setdefault(path.stem, []).append(path)
-    return {
-        path: f"{path} and {' and '.join(str(other) for other in group if other != path)} would be written to one "
-        f"file, {output / path.stem}.png; rename them, or restore them to two folders."
-        for group in groups.values()
-        if len(group) > 1
-        for path in group
-    }
-
-
-def check_targets(paths: Iterable[Path], output: Path, *, overwrite: bool = False) -> None:
-    """Guard of what lies in the output folder.
-
-    Raises:
-        UsageError: A picture would be overwritten by its own result, or another result by one of these.
-    """
-    for path in paths:
-        target = output / f"{path.stem}.png"
-        if target.resolve() == path.resolve():
-            raise UsageError(f"{path} would be overwritten by its own result; choose another --output.")
-        if target.exists() and not overwrite:
-            raise UsageError(f"{target} is there already; choose another --output, or replace it with --overwrite.")
-
-
-def left_out(unread: Sequence[Path], most: int = 5) -> str:
-    """Which pictures of formats that are not read were passed over, as one line."""
-    from images import UNREAD
-
-    names = [f"{path.name} ({UNREAD[path.suffix.lower()]} is not read)" for path in unread[:most]]
-    rest = [f"and {len(unread) - most} more"] if len(unread) > most else []
-    return f"{len(unread)} file{'s' if len(unread) > 1 else ''} left out: {', '.join(names + rest)}"
-
-
 def execute(arguments: argparse.Namespace) -> int:
     """Restore every picture; failures are reported one by one and counted at the end."""
     from devices import choose_device
+    from priors.inputs import find_inputs, left_out
     from restorers.device import choose_dtype
 
     choose_dtype(arguments.dtype, choose_device(arguments.device))
@@ -149,7 +90,13 @@ def _restore_all(
             if path in clashes:
                 raise ImageError(clashes[path])
             record = restore_file(
-                path, output, restorer, dtype=arguments.dtype, tile=arguments.tile, overlap=arguments.overlap
+                path,
+                output,
+                restorer,
+                dtype=arguments.dtype,
+                tile=arguments.tile,
+                overlap=arguments.overlap,
+                overwrite=arguments.overwrite,
             )
         except UsageError:
             raise

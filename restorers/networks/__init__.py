@@ -9,6 +9,7 @@ are offered by name.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,10 +17,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from errors import UnknownNameError, WeightsError
+from errors import UnknownNameError, UnveilError, WeightsError, first_line
 from hashing import sha256_of
 from restorers.card import RestorerCard
 from restorers.checkpoint import card_from
+from restorers.registry import check_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +62,7 @@ class Architecture:
 _ARCHITECTURES = (
     Architecture("aecr_net", "restorers.networks.aecr_net", "AecrNet", official=True),
     Architecture("clip_haze", "restorers.networks.clip_haze", "ClipHaze"),
-    Architecture("scl_lle", "restorers.networks.scl_lle", "SclLle"),
+    Architecture("scl_lle", "restorers.networks.scl_lle", "SclLle", official=True),
     Architecture("ptg_rm", "restorers.networks.ptg_rm", "PtgRm"),
     Architecture("crl_sr", "restorers.networks.crl_sr", "CrlSr"),
 )
@@ -86,15 +88,34 @@ def architecture(name: str) -> Architecture:
 def entries(folder: Path = WEIGHTS) -> Iterator[tuple[RestorerCard, Callable[[], Restorer]]]:
     """(card, factory) of every embedded method in ``folder``, by name; what the registry asks for.
 
-    Raises:
-        WeightsError: A description is damaged, or its weight file is not there.
+    A damaged description costs its own method and a warning, not all the others. A weight file is looked at by the
+    factory alone, which raises WeightsError if it is missing.
     """
-    known = architectures()
     for path in sorted(folder.glob("*.json")):
-        facts = _read(path)
-        if facts.get("architecture") in known:
-            card = card_of(facts)
+        try:
+            card, facts = read_description(path)
+        except WeightsError as error:
+            warnings.warn(str(error), stacklevel=2)
+        else:
             yield card, partial(create_embedded, card, facts, folder)
+
+
+def read_description(path: Path) -> tuple[RestorerCard, dict[str, Any]]:
+    """The card of an embedded method and everything else in its ``NAME.json``.
+
+    Raises:
+        WeightsError: The file is damaged, of an unknown architecture, or names a method as no method can be named.
+    """
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        card = card_of(facts)
+        check_name(card.name)
+    except (OSError, ValueError, KeyError, TypeError, UnveilError) as error:
+        raise WeightsError(
+            f"{path.name} describes no method that can be offered ({first_line(error)}); check it out again, or "
+            "publish the method again."
+        ) from error
+    return card, facts
 
 
 def card_of(facts: Mapping[str, Any]) -> RestorerCard:
@@ -120,7 +141,7 @@ def create_embedded(card: RestorerCard, facts: Mapping[str, Any], folder: Path =
         )
     model = architecture(facts["architecture"]).load()(**facts.get("config", {}))
     load_weights(model, path)
-    model.card, model.weights_sha256 = card, digest
+    model.card, model.weights_sha256, model.weights_file = card, digest, path
     return model.eval()
 
 
@@ -129,11 +150,3 @@ def _digest(path: Path) -> str:
         return sha256_of(path)
     except OSError as error:
         raise WeightsError(f"The weight file {path.name} is missing from {path.parent}; check it out again.") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path.name} is damaged ({error}); check it out again.") from error
-    return facts if isinstance(facts, dict) else {}

@@ -16,10 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from restorers.arguments import check_sides, check_whole
 from restorers.base import Restorer, count_parameters
 from restorers.blocks.deformable import DeformableConv2d, deformable_convolution
 from restorers.blocks.feature_attention import FeatureAttentionBlock
-from restorers.blocks.joint_upsampling import on_reduced
+from restorers.blocks.joint_upsampling import SMALLEST_REDUCED, on_reduced
 from restorers.blocks.slabs import map_slabs, slabs
 from restorers.blocks.whitening import WhiteningConv2d
 from restorers.card import RestorerCard
@@ -69,6 +70,9 @@ class AecrNet(Restorer):
             Training shows crops of that size.
         mirrored: Outside training, average with the result of the mirrored picture, for twice the work.
 
+    Raises:
+        ValueError: An argument is out of its range.
+
     Example:
         >>> from restorers.base import count_parameters
         >>> count_parameters(AecrNet()), count_parameters(AecrNet(whitening=True))
@@ -88,6 +92,11 @@ class AecrNet(Restorer):
         mirrored: bool = False,
     ) -> None:
         super().__init__()
+        check_whole("width", width)
+        check_whole("attention_uses", attention_uses, 0)
+        check_whole("deformable_uses", deformable_uses, 0)
+        check_whole("attention_window", attention_window, 4, optional=True)
+        check_sides(side, SMALLEST_REDUCED)
         self.side, self.mirrored = side, mirrored
         self.attention_uses, self.deformable_uses = attention_uses, deformable_uses
         self.whitening = WhiteningConv2d(3, 3) if whitening else None

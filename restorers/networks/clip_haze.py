@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from errors import WeightsError
+from restorers.arguments import check_sides, check_whole
 from restorers.base import Restorer, count_parameters
-from restorers.blocks.joint_upsampling import on_reduced
+from restorers.blocks.joint_upsampling import SMALLEST_REDUCED, on_reduced
 from restorers.blocks.ss2d import SelectiveScan2d
 from restorers.blocks.window_attention import WindowAttention
 from restorers.card import RestorerCard
@@ -207,6 +208,9 @@ class ClipHaze(Restorer):
             ``restorers/blocks/joint_upsampling.py``; of several, take the mean. None: the picture itself. Training
             shows crops of that size.
         mirrored: Outside training, average with the result of the mirrored picture, for twice the work.
+
+    Raises:
+        ValueError: An argument is out of its range.
     """
 
     card = CARD
@@ -227,6 +231,11 @@ class ClipHaze(Restorer):
         mirrored: bool = False,
     ) -> None:
         super().__init__()
+        for name, value in (("width", width), ("window", window), ("state", state), ("alignments", alignments)):
+            check_whole(name, value)
+        for count in blocks:
+            check_whole("blocks", count, 0)
+        check_sides(side, SMALLEST_REDUCED)
         self.side, self.mirrored = side, mirrored
         if guidance not in GUIDANCE:
             raise ValueError(f"guidance is one of {', '.join(GUIDANCE)}; got {guidance!r}")

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from errors import UsageError
+from restorers.arguments import check_whole
 from restorers.base import Restorer, count_parameters
 from restorers.blocks.residual import ResidualBlock
 from restorers.card import RestorerCard
@@ -102,6 +103,7 @@ class CrlSr(Restorer):
 
     Raises:
         UsageError: Another scale.
+        ValueError: Another argument is out of its range.
     """
 
     card = CARD
@@ -116,7 +118,12 @@ class CrlSr(Restorer):
     ) -> None:
         super().__init__()
         if scale not in (2, 3, 4):
-            raise UsageError(f"CRL-SR enlarges 2, 3 or 4 times, not {scale}.")
+            raise UsageError(f"CRL-SR enlarges 2, 3 or 4 times, not {scale!r}.")
+        check_whole("width", width)
+        check_whole("encoder_blocks", encoder_blocks, 0)
+        check_whole("generator_blocks", generator_blocks, 0)
+        if upsampler not in get_args(Upsampler):
+            raise ValueError(f"upsampler is one of {', '.join(get_args(Upsampler))}, not {upsampler!r}")
         self.scale = scale
         self.remover = DegradationRemover(width, encoder_blocks)
         self.generator = Generator(width, generator_blocks, scale, upsampler)

@@ -11,17 +11,19 @@ are the paper's. Mode ``released`` is the published code: residual only, 671,735
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from errors import WeightsError
-from restorers.base import Restorer, count_parameters, reflect_pad
+from restorers.arguments import check_whole
+from restorers.base import Restorer, count_parameters
+from restorers.blocks.padding import reflect_pad
 from restorers.blocks.residual import ResidualBlock
 from restorers.card import RestorerCard
-from restorers.checkpoint import architecture_of, constructor_arguments
+from restorers.checkpoint import architecture_of, constructor_arguments, remember_arguments
 
 if TYPE_CHECKING:
     from priors.clip import ClipPrior
@@ -30,6 +32,8 @@ Mode = Literal["paper", "released"]
 
 GUIDE_CHANNELS = 64
 PAPER_DIMENSION = 512
+CONTROLS = ("none", "random")
+"""Guides that ask no model: a vector of zeros, and one fixed random vector."""
 KERNEL = 3
 DOWNSCALE = 4
 
@@ -310,7 +314,7 @@ class PtgRm(Restorer):
     frozen model that makes g is not part of it.
 
     Args:
-        base: Name of an architecture, whose weights come with the module's, or of a registered method.
+        base: Name of an architecture, whose weights come with the module's, or of a registered method; or a restorer.
         base_config: Constructor arguments of that architecture.
         guide: What makes g: a name that ``priors`` can load (``embedded``, ``local-dir:...``, ``hf-hub:...``,
             ``NAME:TAG``), ``none`` for zeros, or ``random`` for one fixed random vector, the controls.
@@ -327,13 +331,17 @@ class PtgRm(Restorer):
         channel_attention: Use its channel branch.
         spatial_attention: Use its spatial branch.
         position: Tell the module where it is.
+
+    Raises:
+        UnknownNameError: Nothing is called like the base.
+        ValueError: An argument is out of its range.
     """
 
     card = CARD
 
     def __init__(
         self,
-        base: str = "scl_lle",
+        base: str | Restorer = "scl_lle",
         base_config: dict[str, object] | None = None,
         guide: str = "embedded",
         width: int = 16,
@@ -348,9 +356,14 @@ class PtgRm(Restorer):
         guide_sha256: str = "",
     ) -> None:
         super().__init__()
+        check_whole("width", width)
+        check_whole("dimension", dimension)
+        check_whole("side", side, DOWNSCALE, optional=True)
         if side is not None and side % DOWNSCALE:
             raise ValueError(f"side is a multiple of {DOWNSCALE}, not {side}")
-        self._wrap(_bare(base, base_config or {}))
+        self.base = _built(base, base_config or {}) if isinstance(base, str) else base
+        if base is self.base:
+            remember_arguments(self, base=_name_of(self.base), base_config=constructor_arguments(self.base))
         self.guide, self.guide_sha256, self.side = guide, guide_sha256, side
         self.refine = RefinementModule(
             width,
@@ -362,15 +375,16 @@ class PtgRm(Restorer):
             spatial_attention=spatial_attention,
             position=position,
         )
-
-    def _wrap(self, base: Restorer) -> None:
-        self.base = base
+        of_base = self.base.card
         self.card = replace(
             CARD,
-            task=base.card.task,  # with its base it is a whole method for what the base does
-            scale=base.card.scale,
-            size_multiple=base.card.size_multiple,
-            min_size=max(CARD.min_size, base.card.min_size),
+            task=of_base.task,  # with its base it is a whole method for what the base does
+            scale=of_base.scale,
+            size_multiple=of_base.size_multiple,
+            min_size=max(CARD.min_size, of_base.min_size),
+            parameters=count_parameters(self),
+            licence=of_base.licence,
+            trained_on=of_base.trained_on,
         )
 
     @property
@@ -381,8 +395,21 @@ class PtgRm(Restorer):
     def ready(self, device: torch.device) -> None:
         """See :meth:`Restorer.ready`."""
         self.base.ready(device)
-        if self.guide not in ("none", "random"):
+        if self.guide not in CONTROLS:
             self._prior(device)
+
+    def check_savable(self) -> None:
+        """See :meth:`Restorer.check_savable`: the base comes back if it is a network of ours, or as it is registered.
+
+        Raises:
+            WeightsError: The base is somebody else's network.
+        """
+        self.base.check_savable()
+        if not _comes_back(self.base):
+            raise WeightsError(
+                f"{self.card.title} cannot be saved, because a saved copy could not build its base "
+                f"{self.base.card.title!r} again; wrap one of this project's networks or a method from 'list'."
+            )
 
     def vector(self, x: Tensor) -> Tensor:
         """G: the degraded pictures' vectors g, (N, 3, H, W) to (N, D); no gradient ever enters the frozen model.
@@ -410,6 +437,9 @@ class PtgRm(Restorer):
         from priors import clip
 
         prior = clip.load(self.guide, device=str(device))
+        if not self.guide_sha256:
+            self.guide_sha256 = prior.sha256
+            remember_arguments(self, guide_sha256=prior.sha256)
         if not prior.sha256.startswith(self.guide_sha256):
             raise WeightsError(
                 f"PTG-RM's weights were trained with the prior {self.guide_sha256[:12]}, and {self.guide} now is "
@@ -447,7 +477,7 @@ class PtgRm(Restorer):
         return self.stages(x)[1]
 
 
-def ptg_rm(base: str | Restorer, **options: object) -> PtgRm:
+def ptg_rm(base: str | Restorer, **options: Any) -> PtgRm:
     """Put a fresh refinement module behind any restorer, ready to be trained.
 
     Until it is, the result is the base's: mask one, residual zero. It can be saved and shared if the base is one of
@@ -455,7 +485,8 @@ def ptg_rm(base: str | Restorer, **options: object) -> PtgRm:
 
     Args:
         base: A registered name, which brings its weights, or a restorer.
-        **options: Of :class:`PtgRm`, except ``base`` and ``base_config``. ``dimension`` is the guide's if not given.
+        **options: Of :class:`PtgRm`, except ``base`` and ``base_config``. ``dimension`` and ``guide_sha256`` are the
+            guide's if not given.
 
     Raises:
         PromptError: The guide cannot be had.
@@ -463,56 +494,47 @@ def ptg_rm(base: str | Restorer, **options: object) -> PtgRm:
     from restorers import registry
 
     restorer = registry.create(base) if isinstance(base, str) else base
-    if "dimension" not in options:
-        options["dimension"] = _dimension(str(options.get("guide", "embedded")))
-    refined = PtgRm(base="", **options)  # type: ignore[arg-type]
-    refined._wrap(restorer)
-    refined._hub_mixin_config = {**constructor_arguments(refined), **_remembered(restorer)}
-    refined.card = replace(
-        refined.card,
-        name=f"{restorer.card.name}+ptg_rm",
-        title=f"{restorer.card.title} + PTG-RM",
-        parameters=count_parameters(refined),
-    )
+    guide = options.get("guide", "embedded")
+    if guide not in CONTROLS:
+        from priors import clip
+
+        prior = clip.load(guide)
+        options = {"dimension": _dimension(prior), "guide_sha256": prior.sha256, **options}
+    refined = PtgRm(restorer, **{"dimension": PAPER_DIMENSION, **options})
+    refined.card = replace(refined.card, name=f"{restorer.card.name}+ptg_rm", title=f"{restorer.card.title} + PTG-RM")
     return refined
 
 
-def _dimension(guide: str) -> int:
-    """Length of a guide's vectors; the paper's for the controls, which have none of their own."""
-    if guide in ("none", "random"):
-        return PAPER_DIMENSION
-    from priors import clip
-
+def _dimension(prior: ClipPrior) -> int:
+    """Length of a prior's vectors."""
     with torch.no_grad():
-        return clip.load(guide).encode_text(["haze"]).shape[-1]
+        return prior.encode_text(["haze"]).shape[-1]
 
 
-def _remembered(base: Restorer) -> dict[str, object]:
-    """The constructor arguments that bring this base back.
-
-    Its weights, if it has any, are part of the whole. A base that is neither one of the networks nor registered is
-    remembered by its name, which is refused when the file is loaded.
-    """
+def _name_of(base: Restorer) -> str:
+    """The architecture of a network, or else a name, under which :func:`_built` looks for it."""
     try:
-        return {"base": architecture_of(base), "base_config": constructor_arguments(base)}
+        return architecture_of(base)
     except WeightsError:
-        return {"base": base.card.name, "base_config": None}
+        return base.card.name
 
 
-class _Nothing(Restorer):
-    """Stands where a base will be put."""
+def _comes_back(base: Restorer) -> bool:
+    """Whether :func:`_built` makes this very method of its name and arguments."""
+    from restorers import registry
 
-    card = RestorerCard(name="nothing", title="Nothing", task="refine", summary="The picture as it is.")
+    try:
+        return bool(architecture_of(base))
+    except WeightsError:
+        name = base.card.name
+    again = registry.create(name) if name in registry.names() else None
+    return type(again) is type(base) and constructor_arguments(again) == constructor_arguments(base)
 
-    def enhance(self, x: Tensor) -> Tensor:
-        return x
 
-
-def _bare(base: str, config: dict[str, object]) -> Restorer:
+def _built(base: str, config: dict[str, object]) -> Restorer:
+    """A network without its weights, or a registered method."""
     from restorers import registry
     from restorers.networks import architectures
 
-    if not base:
-        return _Nothing()
     known = architectures()
     return known[base].load()(**config) if base in known else registry.create(base)

@@ -10,13 +10,15 @@ AAAI 2022. Network and curve: Guo et al., "Zero-Reference Deep Curve Estimation"
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorers.base import Restorer
+from restorers.arguments import check_share, check_whole
+from restorers.base import Restorer, count_parameters
 from restorers.blocks.denoiser import Denoiser
 from restorers.blocks.exposing import exposed, mean_luma
 from restorers.blocks.rounding import undo_rounding
@@ -80,6 +82,9 @@ class SclLle(Restorer):
             what was noisy comes out noisy.
         exposure: Mean luma to which a last curve exposes the whole result (``restorers/blocks/exposing.py``), unless
             the picture was brighter than that before. None, the paper's: no such curve.
+
+    Raises:
+        ValueError: An argument is out of its range.
     """
 
     card = CARD
@@ -94,6 +99,11 @@ class SclLle(Restorer):
         exposure: float | None = None,
     ) -> None:
         super().__init__()
+        check_whole("width", width)
+        check_whole("iterations", iterations)
+        check_whole("side", side, optional=True)
+        check_whole("denoise", denoise, optional=True)
+        check_share("exposure", exposure)
         self.side, self.undo_rounding, self.exposure = side, undo_rounding, exposure
         if side is not None or undo_rounding or denoise is not None or exposure is not None:
             # Enlarging depends on the size of the whole, noise on the place in it, exposure on all that is there; and
@@ -109,6 +119,7 @@ class SclLle(Restorer):
         for module in self.children():
             nn.init.normal_(module.weight, 0.0, 0.02)
         self.denoiser = None if denoise is None else Denoiser(denoise)
+        self.card = replace(self.card, parameters=count_parameters(self))
 
     def curves(self, x: Tensor) -> Tensor:
         """Curve maps in [-1, 1]: (N, 3, H, W) to (N, 3 x iterations, H, W)."""
@@ -134,3 +145,19 @@ class SclLle(Restorer):
             return x
         share = self.side / min(height, width)
         return F.interpolate(x, (round(height * share), round(width * share)), mode="area")
+
+
+def from_official(tensors: Mapping[str, Tensor]) -> tuple[dict[str, object], dict[str, Tensor]]:
+    """Constructor arguments and state of :class:`SclLle` from a checkpoint of SCL-LLE or Zero-DCE of any width.
+
+    Args:
+        tensors: State dictionary of the released network.
+
+    Returns:
+        Keyword arguments, read off the shapes, and the tensors, whose names are ours already.
+    """
+    config: dict[str, object] = {}
+    for argument, name, channels in (("width", "e_conv1.weight", 1), ("iterations", "e_conv7.weight", 3)):
+        if name in tensors and tensors[name].ndim:
+            config[argument] = tensors[name].shape[0] // channels
+    return config, dict(tensors)

@@ -31,8 +31,8 @@ def test_eight_bit_pairs_are_taken_as_they_are() -> None:
 
 
 def test_different_sizes_are_refused_with_the_fix() -> None:
-    with pytest.raises(MetricError, match=r"30x20 and the reference 31x20.*\+center-crop"):
-        align(_picture(noise(20, 30)), _picture(noise(20, 31)), BASE)
+    with pytest.raises(MetricError, match=r"30x20 and the reference 38x20.*\+center-crop"):
+        align(_picture(noise(20, 30)), _picture(noise(20, 38)), BASE)
     with pytest.raises(MetricError, match=r"SOTS indoor.*dehaze-rgb\+sots-10px"):
         align(_picture(noise(460, 620)), _picture(noise(480, 640)), BASE)
 
@@ -46,6 +46,26 @@ def test_sots_cut_takes_ten_pixels_and_nothing_else() -> None:
     with pytest.raises(MetricError, match="Sizes differ"):
         align(_picture(noise(40, 59)), _picture(reference), policy)
     assert align(_picture(reference), _picture(reference), policy).notes == ()
+
+
+@pytest.mark.parametrize("extra", [(3, 3), (0, 1), (-1, 0), (7, 7)])
+def test_a_few_pixels_are_cut_where_super_resolution_papers_cut_them(extra: tuple[int, int]) -> None:
+    """A size that is no multiple of the scale: the pixels that are too many lie at the bottom and right."""
+    whole = scene(47, 67, 1)
+    output, reference = whole[:40, :60], whole[: 40 + extra[0], : 60 + extra[1]]
+    with pytest.raises(MetricError, match=r"Sizes differ.*for example sr-y4\+modcrop \(") as refused:
+        align(_picture(output), _picture(reference), protocol.get("sr-y4"))
+    assert "center-crop" not in str(refused.value) and "resize" not in str(refused.value)
+    pair = align(_picture(output), _picture(reference), protocol.get("sr-y4+modcrop"))
+    np.testing.assert_array_equal(pair.output, pair.reference)
+    assert pair.notes[0].startswith("cut at the bottom and right to ")
+    centred = align(_picture(output), _picture(reference), protocol.get("sr-y4+center-crop"))
+    assert max(map(abs, extra)) < 2 or not np.array_equal(centred.output, centred.reference)
+
+
+def test_what_is_no_remainder_of_a_scale_is_not_cut() -> None:
+    with pytest.raises(MetricError, match=r"Sizes differ.*\+center-crop"):
+        align(_picture(noise(40, 60)), _picture(noise(40, 68)), protocol.get("sr-y4+modcrop"))
 
 
 def test_common_centre() -> None:

@@ -120,6 +120,19 @@ def test_names_in_unknown_code_pages(tmp_path):
     name.encode()
 
 
+def test_names_in_an_old_code_page_are_said(tmp_path):
+    """As 7-Zip writes them on a Chinese Windows: GBK that nothing declares reads as Western letters."""
+    path = write_zip(tmp_path / "a.zip", {"AAAA.png": GOOD, "BBBB.png": GOOD})
+    data = path.read_bytes().replace(b"AAAA", "写真".encode("gbk")).replace(b"BBBB", "图像".encode("gbk"))
+    path.write_bytes(data)
+    (remark,) = open_set(path).report.left_out
+    assert remark.startswith("a.zip has names in an old code page (") and "zip the folder again" in remark
+    clear = write_zip(tmp_path / "b.zip", {"写真.png": GOOD, "图像.png": GOOD})
+    assert open_set(clear).report.clean
+    with pytest.raises(SetError, match=r"No input pairs .*a\.zip has names in an old code page"):
+        open_set(clear, path)
+
+
 def test_a_name_that_stands_for_two_pictures_stands_for_none(tmp_path):
     other = files(2)[0]["0002.png"]
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:

@@ -73,6 +73,7 @@ def test_a_set_with_everything_wrong_is_scored_as_far_as_it_goes(folders, tmp_pa
     (hazy / "giant.png").write_bytes(giant_png(40_000, 40_000))
     (hazy / "alone.png").write_bytes((hazy / "0001.png").read_bytes())
     (clear / "0003.jpg").write_bytes((clear / "0003.png").read_bytes())
+    (clear / "0003.png").rename(clear / "0003.tif")
     write_picture(clear / "0004.png", picture(9, 50, 60))
     for name in ("text", "giant"):
         write_picture(clear / f"{name}.png", picture(8))
@@ -83,12 +84,12 @@ def test_a_set_with_everything_wrong_is_scored_as_far_as_it_goes(folders, tmp_pa
         "text": "is not a picture this reader knows",
         "giant": "make it smaller",
         "alone": "has no reference",
-        "0003": "could pair with 0003.jpg, 0003.png",
+        "0003": "could pair with 0003.jpg, 0003.tif",
         "0004": "50",
     }.items():
         assert words in reasons[name] and "\n" not in reasons[name], reasons[name]
     err = capsys.readouterr().err
-    assert "1 input without a reference: alone.png." in err and "could pair with any of 0003.jpg, 0003.png" in err
+    assert "1 input without a reference: alone.png." in err and "could pair with any of 0003.jpg, 0003.tif" in err
     assert "0004.png is 112x104 but its reference 0004.png is 60x50" in err
 
 
@@ -311,6 +312,25 @@ def test_the_board_says_the_set_it_was_given(folders, tmp_path, capsys):
     assert r"\label{tab:My-rooms-dehaze-rgb}" in (tmp_path / "board" / "leaderboard.tex").read_text()
 
 
+def test_a_board_without_a_name_takes_the_name_of_its_set(folders, tmp_path, capsys):
+    words = ["leaderboard", "--input", str(folders[0]), "--reference", str(folders[1]), "--metrics", "psnr"]
+    assert main([*words, "--methods", "input", "--output", str(tmp_path / "board")]) == 0
+    assert f"Set {folders[0].name}. Protocol dehaze-rgb (" in capsys.readouterr().out
+    assert {row.dataset for row in read_rows(tmp_path / "board" / "rows.parquet")} == {folders[0].name}
+    files = [str(path) for path in sorted(folders[0].iterdir())[:2]]
+    words = ["leaderboard", "--input", *files, "--metrics", "niqe", "--methods", "input"]
+    assert main([*words, "--output", str(tmp_path / "b")]) == 0
+    assert {row.dataset for row in read_rows(tmp_path / "b" / "rows.parquet")} == {""}
+
+
+def test_costs_of_no_method_are_refused_before_anything_is_scored(folders, tmp_path, capsys):
+    (tmp_path / "costs.json").write_text('{"net": {"parameters": 1, "gmacs": 1, "seconds_per_mpix": 1, '
+                                         '"peak_mib": 1, "device": "cpu"}}')  # fmt: skip
+    words = ["leaderboard", "--input", str(folders[0]), "--methods", "input", "--output", str(tmp_path / "board")]
+    assert main([*words, "--costs", str(tmp_path / "costs.json")]) == 2
+    assert "none of the methods input; it has net" in capsys.readouterr().err and not (tmp_path / "board").exists()
+
+
 def test_timings_stand_on_the_board_when_asked_for(folders, tmp_path, capsys):
     pytest.importorskip("torch")
     hazy, clear = folders
@@ -321,5 +341,5 @@ def test_timings_stand_on_the_board_when_asked_for(folders, tmp_path, capsys):
     assert "Params" in plain and "s/MPix" not in plain
     assert main([*words, "--timings"]) == 0
     timed, _ = capsys.readouterr()
-    assert "s/MPix" in timed and "Peak MiB" in timed
+    assert "s/MPix" in timed and "Used MiB" in timed
     assert "s/MPix" in (tmp_path / "board" / "leaderboard.md").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from eval import protocol
 from eval.commands import diagnose as command
 from eval.commands import niqe_fit, protocols
 from eval.diagnose import Diagnosis, diagnose
+from eval.metrics import registry
 from eval.metrics.niqe_model import embedded_model, load_model
 from images import Picture, write_picture
 from tests.eval.metrics.pictures import disturbed, scene
@@ -66,6 +68,9 @@ def test_sizes_that_differ_are_aligned_and_it_is_said(pair: tuple) -> None:
     assert found.scores[0].protocol.name == "dehaze-rgb+sots-10px"
     assert any("sots-10px" in remark for remark in found.remarks)
     found = _diagnose(pair[0][:, :-3], reference)
+    assert found.scores[0].protocol.name == "dehaze-rgb+modcrop"
+    assert found.scores[0].value("psnr") == _diagnose(pair[0][:, :-3], reference[:, :-3]).scores[0].value("psnr")
+    found = _diagnose(pair[0][:, :-30], reference)
     assert found.scores[0].protocol.name == "dehaze-rgb+center-crop"
     assert found.scores[0].value("psnr") is not None
 
@@ -95,6 +100,17 @@ def test_small_pictures_do_not_break_it(shape: tuple[int, int]) -> None:
     found = _diagnose(scene(*shape, 1), scene(*shape, 2))
     assert command.to_text(found)
     json.dumps(command.to_record(found), allow_nan=False)
+
+
+def test_infinities_of_either_sign_are_told_apart_in_json_and_digits_are_the_metrics_own(pair: tuple) -> None:
+    from eval.diagnose import Effect
+
+    found = _diagnose(pair[1], pair[1])
+    record = command.to_record(replace(found, effects=(Effect("psnr", "x", math.inf, -math.inf, "y"),)))
+    assert (record["effects"][0]["before"], record["effects"][0]["after"]) == ("inf", "-inf")
+    assert record["protocols"][0]["measurements"][0]["value"] == "inf"
+    niqe = found.scores[0].value("niqe")
+    assert f" {niqe:.{registry.spec('niqe').decimals}f}" in command.to_text(found)
 
 
 def _run(*words: str) -> int:

@@ -93,6 +93,12 @@ def test_peak_memory_sees_a_large_buffer():
         assert 250 < found.peak_mib < 900
 
 
+def test_where_no_peak_can_be_reset_none_is_said(monkeypatch):
+    monkeypatch.setattr(efficiency.os, "access", lambda *_: False)
+    found = efficiency.measure(nn.Conv2d(3, 3, 1), height=16, width=16, repeats=1)
+    assert found.peak_mib is None and "does not tell" in found.notes[-1]
+
+
 def test_costs_on_disk(tmp_path):
     costs = {
         "a": Efficiency(10, 1.5, 0.25, None, "cpu", notes=("not counted: x",)),

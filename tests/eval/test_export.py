@@ -16,12 +16,14 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from errors import UnknownNameError, UsageError
+from eval.column import show
 from eval.efficiency import Efficiency
 from eval.export import to_csv, to_eval_results, to_html, to_latex, to_markdown, to_model_index, to_report, write_all
 from eval.exports import latex, markdown
 from eval.exports.printed import cost_columns
 from eval.leaderboard import build
 from eval.rowfiles import read_rows
+from eval.rows import from_frame, sort_key
 from tests.eval.boards import HASH, frame, realistic
 
 HOSTILE = (
@@ -230,7 +232,7 @@ def test_report_is_strict_json_with_everything(board):
     assert len(report["pairs"]) == 3 * 6 and len(report["failures"]) == 2
     assert {"rows", "ranking", "numpy", "scipy", "python"} <= set(report["versions"])
     infinite = json.loads(to_report(build(frame({"copy": [math.inf] * 2, "b": [1.0] * 2}))))
-    assert infinite["methods"][0]["psnr"] == "Infinity" and infinite["methods"][0]["psnr_low"] is None
+    assert infinite["methods"][0]["psnr"] == "inf" and infinite["methods"][0]["psnr_low"] is None
 
 
 def test_model_index_reads_back_through_the_hub_library(board):
@@ -370,6 +372,53 @@ def test_missing_scores_are_grouped_by_reason():
     body = page.partition("What could not be scored")[2].partition("</section>")[0]
     assert body.count("<tr>") == 3 and "<td>PSNR and SSIM</td><td>for example: 01.png is 9x9.</td>" in body
     assert len(json.loads(to_report(board))["failures"]) == 9  # every one of them
+
+
+def test_one_image_is_not_one_images():
+    psnr, niqe = frame({"a": [20.0]}, dataset="S"), frame({"a": [3.0, 4.0, 5.0]}, "niqe", dataset="S")
+    assert "means over images (1 image)." in to_markdown(build(psnr))
+    assert "(PSNR: 1 image, NIQE: 3 images)" in to_latex(build(pandas.concat([psnr, niqe])))
+    assert "mean of 1 image'" in repr(yaml.safe_load(to_eval_results(build(psnr), "a", dataset="org/s")))
+
+
+def test_the_rows_of_a_file_are_those_that_were_ranked(tmp_path):
+    """Not those of another protocol, set, method or metric; errors of whole pictures stay."""
+    ranked = pandas.concat([frame({"a": [20.0, 21.0], "b": [30.0, 31.0]}, dataset="S1"),
+                            frame({"a": ["Broken."]}, "", dataset="S1").assign(image="02")])  # fmt: skip
+    others = [frame({"a": [1.0]}, dataset="S2"), frame({"a": [1.0]}, protocol="x", protocol_hash="feed", dataset="S1"),
+              frame({"c": [1.0]}, dataset="S1"), frame({"a": [1.0]}, "niqe", dataset="S1")]  # fmt: skip
+    rows = pandas.concat([ranked, *others])
+    board = build(rows, protocol="dehaze-rgb", dataset="S1", methods=["a", "b"], metrics=["psnr"])
+    write_all(board, rows, tmp_path, formats=["parquet"])
+    assert list(read_rows(tmp_path / "rows.parquet")) == sorted(from_frame(ranked), key=sort_key)
+
+
+def test_rows_of_methods_that_were_renamed_are_ranked_rows(tmp_path):
+    rows = pandas.concat([frame({"net": [20.0]}, weights_sha256=c * 64) for c in "ab"] + [frame({"b": [1.0]})])
+    write_all(build(rows, methods=["net@aaaaaaaa"]), rows, tmp_path, formats=["parquet"])
+    assert [(r.method, r.weights_sha256[:1]) for r in read_rows(tmp_path / "rows.parquet")] == [("net", "a")]
+
+
+@pytest.mark.parametrize("form", [to_markdown, to_latex, to_html])
+def test_intervals_and_average_rank_can_be_left_out(form, board):
+    full, bare = form(board), form(board, intervals=False, average_rank=False)
+    low = show(board.raw("net-b", "psnr_low"), 2)
+    for words in (low, "Average rank", "BCa bootstrap"):
+        assert words in full and words not in bare
+    assert "Avg" not in bare and "cannot be told apart" in bare
+
+
+def test_latex_takes_caption_and_label_and_keeps_the_protocol_in_the_note(board):
+    text = to_latex(board, caption="PSNR & SSIM, ours", label="tab:ours", intervals=False, average_rank=False)
+    assert r"\caption{PSNR \& SSIM, ours}" in text and r"\label{tab:ours}" in text
+    note = text.split(r"\parbox")[1]
+    assert latex.escape(board.protocol) in note and "Best in bold" in note
+    heads = text.split(r"\toprule")[1].split(r"\midrule")[0]
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in [heads, *body]} == {3 + len(cost_columns(board))}
+    assert len(body) == len(board.methods)
+    with pytest.raises(UsageError, match="letters, digits"):
+        to_latex(board, label="tab:x}")
 
 
 def test_write_all_refuses_unknown_formats_before_it_writes(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from eval.export import to_html
 from eval.leaderboard import build
+from eval.suite import build_suite
 from tests.eval.boards import frame
 
 pytestmark = pytest.mark.browser
@@ -77,3 +78,13 @@ def test_nothing_spills_over_on_a_phone(page, board):
     page.set_viewport_size({"width": 390, "height": 800})
     load(page, board)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_several_sets_sort_by_the_columns_under_their_names(page):
+    psnr = {"a": [9.5] * 7, "b": [10.25] * 7, "c": [100.0] * 7}
+    parts = [frame(psnr, dataset="X"), frame({name: [-v[0]] * 7 for name, v in psnr.items()}, dataset="Y")]
+    assert load(page, build_suite(pandas.concat(parts))) == []
+    page.click("table.board thead tr:last-child th:nth-child(4) button")
+    assert column(page, 3) == ["-9.5", "-10.25", "-100.0"]
+    page.click("table.board thead tr:last-child th:nth-child(3) button")
+    assert column(page, 2) == ["100.0", "10.25", "9.5"]

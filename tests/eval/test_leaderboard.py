@@ -235,6 +235,9 @@ def test_metrics_methods_and_order_can_be_chosen(board):
 def test_nothing_to_rank_says_why():
     with pytest.raises(MetricError, match="The file is cut off"):
         build(to_frame([row("1", "a", "psnr", "The file is cut off.")]))
+    rows = [row("1", "net", "", "No file of the method 'net'."), row("1", "bicubic", "psnr", "The sizes differ.")]
+    with pytest.raises(MetricError, match=r"bicubic: The sizes differ\. net: No file of the method 'net'\."):
+        build(to_frame(rows))
 
 
 def test_protocols_do_not_mix():
@@ -253,14 +256,41 @@ def test_protocol_travels(board):
 
 
 def test_costs_stand_beside_the_scores_and_times_only_on_request():
-    rows = frame({"a": [20.0], "b": [30.0]}, seconds=0.5, height=500, width=1000, device="cpu")
+    rows = frame({"a": [20.0], "b": [30.0]}, seconds=0.5, input_pixels=500_000, peak_mib=900.0, device="cpu")
     assert build(rows).costs == ()
-    assert build(rows, timings=True).raw("a", "seconds_per_mpix") == 1.0
-    cost = Efficiency(parameters=2_610_000, gmacs=52.2, seconds_per_mpix=0.25, peak_mib=None, device="H100")
+    timed = build(rows, timings=True)
+    assert timed.costs == ("seconds_per_mpix", "used_mib", "device") and timed.raw("a", "seconds_per_mpix") == 1.0
+    cost = Efficiency(parameters=2_610_000, gmacs=52.2, seconds_per_mpix=0.25, peak_mib=40.0, device="H100")
     found = build(rows, costs={"a": cost})
-    assert found.costs == ("parameters", "gmacs", "seconds_per_mpix", "device")
+    assert found.costs == ("parameters", "gmacs", "seconds_per_mpix", "peak_mib", "device")
     assert found.raw("a", "seconds_per_mpix") == 0.25 and found.raw("a", "device") == "H100"
     assert pandas.isna(found.raw("b", "gmacs"))
+
+
+def test_no_column_mixes_two_ways_of_measuring():
+    rows = frame({"a": [20.0], "b": [30.0]}, seconds=0.5, input_pixels=500_000, peak_mib=900.0, device="cpu")
+    costs = {"a": Efficiency(1, 1.0, 0.25, 40.0, "H100")}
+    found = build(rows, costs=costs)
+    assert pandas.isna(found.raw("b", "seconds_per_mpix")) and pandas.isna(found.raw("b", "peak_mib"))
+    assert pandas.isna(found.raw("b", "device"))
+    with pytest.raises(UsageError, match="do not compare"):
+        build(rows, costs=costs, timings=True)
+
+
+def test_costs_of_other_methods_are_refused():
+    with pytest.raises(UsageError, match="none of the methods a and b; it has c"):
+        build(frame({"a": [20.0], "b": [30.0]}), costs={"c": Efficiency(1, 1.0, 0.25, 40.0, "H100")})
+
+
+def test_decimals_decide_what_is_shown_and_what_is_best():
+    rows = frame({"a": [20.004], "b": [20.001]})
+    assert build(rows).marks == {}
+    found = build(rows, decimals={"psnr": 3})
+    assert found.shown["psnr"].tolist() == ["20.004", "20.001"] and found.marks["a", "psnr"] == "best"
+    with pytest.raises(UnknownNameError, match="ssim"):
+        build(rows, decimals={"ssim": 3})
+    with pytest.raises(UsageError, match="0 to 12"):
+        build(rows, decimals={"psnr": 99})
 
 
 def test_versions_of_the_code_are_told():
@@ -283,6 +313,9 @@ def test_worst_cases_follow_the_direction():
     assert worst_cases(rows, "niqe", "a", 2)["value"].tolist() == [9, 5]
     assert worst_cases(rows, "psnr", "a", 2)["input_sha256"].tolist() == ["in-01", "in-00"]
     assert len(worst_cases(rows, "psnr", "a", 99)) == 3
+    assert len(worst_cases(rows, "psnr", "a", protocol="dehaze-rgb")) == 3
+    with pytest.raises(UsageError, match="the protocols they have"):
+        worst_cases(rows, "psnr", "a", protocol="sr-y4")
     with pytest.raises(UnknownNameError):
         worst_cases(rows, "psnr", "b")
 

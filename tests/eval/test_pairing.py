@@ -48,17 +48,25 @@ def test_auto_prefers_the_simplest_of_equal_rules():
 
 
 def test_position_never_pairs():
-    with pytest.raises(SetError, match=r"No input pairs with a reference by any rule .*a\.png.*b\.png.*csv:FILE"):
-        paired(["a.png"], ["b.png"])
+    with pytest.raises(SetError, match=r"No input pairs with a reference by any rule .*a\.png.*c\.png.*csv:FILE"):
+        paired(["a.png", "b.png"], ["c.png", "d.png"])
+
+
+def test_one_picture_a_side_is_a_pair_whatever_it_is_called():
+    pairs, report = pair_by_name(sources("out.png"), sources("00.png"))
+    assert pairs[0].reference.name == "00.png" and report.clean and report.paired == 1
+    assert report.sentence == "1 of 1 input paired with 1 reference as the only file of each side."
+    with pytest.raises(SetError, match="by the rule 'same-name'"):
+        paired(["out.png"], ["00.png"], "same-name")
 
 
 def test_what_does_not_pair_is_said_and_kept():
-    pairs, report = pair_by_name(sources("1.png", "2.png", "3.png"), sources("1.png", "2.png", "2.jpg", "9.png"))
+    pairs, report = pair_by_name(sources("1.png", "2.png", "3.png"), sources("1.png", "2.tif", "2.jpg", "9.png"))
     assert [pair.key for pair in pairs] == ["1", "2", "3"]
     assert report.missing == ("3.png",) and report.unused == ("9.png",)
-    assert report.ambiguous == (("2.png", ("2.png", "2.jpg")),)
+    assert report.ambiguous == (("2.png", ("2.tif", "2.jpg")),)
     assert report.paired == 1 and not report.clean
-    assert "could pair with 2.png, 2.jpg" in pairs[1].problem and "3.png has no reference" in pairs[2].problem
+    assert "could pair with 2.tif, 2.jpg" in pairs[1].problem and "3.png has no reference" in pairs[2].problem
     assert all(line.endswith(".") for line in report.lines())
     assert "1 input without a reference: 3.png." in report.lines()
 
@@ -67,6 +75,13 @@ def test_folders_count_where_they_help():
     both = ["a/1.png", "b/1.png"]
     assert paired(both, both) == {"a/1.png": "a/1.png", "b/1.png": "b/1.png"}
     assert paired(["in/1.png"], ["out/x/1.png", "out/y/2.png"]) == {"in/1.png": "out/x/1.png"}
+
+
+def test_endings_count_where_they_help():
+    both = ["a.png", "a.jpg", "b.png"]
+    assert paired(both, both) == dict(zip(both, both, strict=True))
+    assert paired(["x/a.png", "y/a.jpg"], ["z/a.png", "y/a.jpg"]) == {"x/a.png": "z/a.png", "y/a.jpg": "y/a.jpg"}
+    assert paired(["a_hazy.png"], ["a_GT.jpg", "a_GT.png"]) == {"a_hazy.png": "a_GT.png"}
 
 
 def test_case_counts_where_it_helps():
@@ -158,7 +173,7 @@ def test_inspection_notices_that_the_reference_is_the_input():
     data = encode_picture(picture(1))
     found = inspect(*pair_by_name(with_pictures(("a.png", data)), with_pictures(("a.png", data))))
     assert found.duplicates == (("a.png", "a.png (reference)"),)
-    assert "The same content under several names: a.png, a.png (reference)." in found.lines()
+    assert "The same content more than once: a.png, a.png (reference)." in found.lines()
 
 
 def test_inspection_survives_what_is_no_picture():

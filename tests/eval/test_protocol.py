@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors import ProtocolError, UnknownNameError
+from errors import ProtocolError, UnknownNameError, UnveilError
 from eval import protocol
 from eval.metrics.ssim import SsimWindow
 from eval.protocol import Protocol
@@ -37,6 +37,9 @@ def test_hashes_are_stable() -> None:
         "y-noborder": "cc41405c778f",
         "niqe-live": "cfadfcff7b92",
         "skimage-default": "8bde73140258",
+        "sr-y3": "d4f7255d244f",
+        "sr-y8": "bccb18cda628",
+        "sr-rgb4": "7affee50a26e",
     }
 
 
@@ -91,11 +94,47 @@ def test_edited_or_foreign_json_is_refused() -> None:
         json.dumps(content | {"ssim": {"size": 4}, "hash": None}),
         json.dumps(content | {"ssim": {"shape": "round"}, "hash": None}),
         json.dumps([1]),
+        json.dumps(content | {"name": 5, "hash": None}),
+        json.dumps(content | {"gt_mean": "no", "hash": None}),
+        json.dumps(content | {"ssim": {"size": 7.5}, "hash": None}),
+        json.dumps(content | {"ssim": {"k1": "0.01"}, "hash": None}),
         "{",
         "null",
     ):
         with pytest.raises(ProtocolError):
             Protocol.from_json(broken)
+
+
+def test_super_resolution_cuts_its_scale() -> None:
+    borders = {name: protocol.get(name).border for name in protocol.names() if name.startswith("sr-")}
+    assert borders == {"sr-y4": 4, "sr-y2": 2, "sr-y3": 3, "sr-y8": 8, "sr-rgb4": 4}
+    assert protocol.get("sr-rgb4").color == "rgb" and protocol.get("sr-y8").color == "y"
+
+
+def test_only_the_command_line_opens_files(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eval import console
+
+    monkeypatch.chdir(tmp_path)
+    mine = replace(protocol.get("sr-y4"), name="sr-y5", border=5)
+    (tmp_path / "mine.json").write_text(mine.to_json())
+    with pytest.raises(UnknownNameError):
+        protocol.get("mine.json")
+    assert console.protocol_of("mine.json") == mine
+    assert console.protocol_of(None).name == protocol.DEFAULT and console.protocol_of("sr-y4").name == "sr-y4"
+    entry = json.loads(protocol.get("sr-y4").to_json()) | {"sentence": protocol.get("sr-y4").sentence}
+    for name, content, reason in (
+        ("none.json", None, "No such file"),
+        ("text.json", "words", "not a protocol in JSON"),
+        ("edited.json", json.dumps(entry | {"border": 5}), "leave the hash out"),
+        ("stolen.json", json.dumps(entry | {"border": 5, "hash": None}), "a name of its own"),
+        ("nameless.json", json.dumps(entry | {"name": " "}), "has no name"),
+    ):
+        if content:
+            (tmp_path / name).write_text(content)
+        with pytest.raises(UnveilError, match=reason):
+            console.protocol_of(name)
+    (tmp_path / "same.json").write_text(json.dumps(entry))
+    assert console.protocol_of("same.json") == protocol.get("sr-y4")
 
 
 def test_policies_are_added_with_a_plus() -> None:

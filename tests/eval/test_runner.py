@@ -105,6 +105,26 @@ def test_only_new_metrics_and_methods_are_computed(folders, store, monkeypatch):
     assert asked == [["psnr", "ssim"]] * 4
 
 
+def test_metrics_of_pyiqa_are_scored_and_found_again(folders, store):
+    pytest.importorskip("pyiqa")
+    plan = plan_of(folders, metrics=("psnr", "gmsd"))
+    finish(plan, store)
+    row = rows_of(plan, store)["0001", "input", "gmsd"]
+    assert row.value > 0 and row.variant.startswith("pyiqa-") and len(rows_of(plan, store)) == 8
+    assert finish(plan, store).found == 4
+
+
+def test_a_time_knows_the_pixels_it_was_spent_on_and_files_know_neither(folders, store, tmp_path):
+    pytest.importorskip("torch")
+    plan = plan_of(folders[:1], "input,bicubic_x2", metrics=("niqe",), device="cpu")
+    finish(plan, store)
+    rows = rows_of(plan, store)
+    made, given = rows["0001", "bicubic_x2", "niqe"], rows["0001", "input", "niqe"]
+    assert (made.height, made.width, made.input_pixels) == (208, 224, 104 * 112) and made.seconds > 0
+    assert given.input_pixels is None and given.seconds is None
+    assert b"input_pixels" not in bytes_of(plan, store, tmp_path)
+
+
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_changed_file_does_not_meet_its_old_scores(folders, store, side):
     plan = plan_of(folders)

@@ -15,8 +15,11 @@ def test_protocols_are_never_mixed_and_one_can_be_chosen():
     )
     with pytest.raises(ProtocolError, match=rf"dehaze-rgb \({HASH}\), lowlight-gtmean \(feedfeedfeed\)"):
         select(mixed)
-    assert list(select(mixed, protocol_hash="feedfeedfeed").values["psnr"]) == ["b"]
-    assert list(select(mixed, protocol_hash="feed").values["psnr"]) == ["b"]
+    assert list(select(mixed, protocol="feedfeedfeed").values["psnr"]) == ["b"]
+    assert list(select(mixed, protocol="feed").values["psnr"]) == ["b"]
+    assert list(select(mixed, protocol="lowlight-gtmean").values["psnr"]) == ["b"]
+    with pytest.raises(UsageError, match=rf"'sr-y4' to rank; the protocols they have are dehaze-rgb \({HASH}\) and"):
+        select(mixed, protocol="sr-y4")
 
 
 def test_one_hash_under_two_names_is_one_protocol():
@@ -77,9 +80,9 @@ def test_sets_are_pooled_with_a_note_or_chosen():
     rows = pandas.concat([frame({"a": [1.0, 2.0]}, dataset="SOTS"), frame({"a": [3.0]}, dataset="NH-HAZE")])
     found = select(rows)
     assert list(found.values["psnr"].index) == ["NH-HAZE/00", "SOTS/00", "SOTS/01"]
-    assert "NH-HAZE (1 images), SOTS (2 images)" in found.notes[0]
+    assert "NH-HAZE (1 image), SOTS (2 images)" in found.notes[0]
     assert len(select(rows, dataset="SOTS").values["psnr"]) == 2
-    with pytest.raises(UsageError, match="set 'LOL'"):
+    with pytest.raises(UsageError, match="set 'LOL' to rank; the sets they have are 'NH-HAZE' and 'SOTS'"):
         select(rows, dataset="LOL")
 
 
@@ -111,14 +114,16 @@ def test_a_whole_pictures_failure_stands_for_the_metrics_it_has_no_value_for():
     assert found == [("2", "a", "niqe", "The file is cut off.")]
 
 
-def test_speed_is_the_median_per_picture_not_per_row():
+def test_speed_is_the_median_per_picture_not_per_row_and_per_input_pixel():
+    """The restored picture is larger: what a scaling method is given counts, as in measured costs."""
     rows = to_frame(
-        row(name, "a", metric, 1.0, seconds=seconds, height=1000, width=500, peak_mib=peak)
+        row(name, "a", metric, 1.0, seconds=seconds, height=4000, width=2000, input_pixels=500_000, peak_mib=peak)
         for name, seconds, peak in (("1", 1.0, 10.0), ("2", 2.0, 30.0), ("3", 9.0, 20.0))
         for metric in ("psnr", "ssim")
     )
     found = select(rows)
-    assert found.seconds_per_mpix == {"a": 4.0} and found.peak_mib == {"a": 30.0}
+    assert found.seconds_per_mpix == {"a": 4.0} and found.used_mib == {"a": 30.0}
+    assert select(rows.assign(input_pixels=None)).seconds_per_mpix == {}
 
 
 def test_plain_tables_are_rows_and_nonsense_is_not():

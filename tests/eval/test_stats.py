@@ -18,6 +18,16 @@ def test_mean_does_not_depend_on_order():
     assert all(stats.mean(np.array(p)) == 0.5 for p in itertools.permutations(values))
 
 
+def test_infinite_scores_are_counted_and_left_out_of_a_summary():
+    found = stats.summary(np.array([30.0, math.inf, 28.0, 35.0]))
+    assert (found.mean, found.median, found.n, found.infinite) == (31.0, 30.0, 3, 1)
+    assert found.std == pytest.approx(np.std([30, 28, 35], ddof=1))
+    whole = stats.summary(np.array([math.inf, math.inf]))
+    assert (whole.mean, whole.median, whole.n, whole.infinite) == (math.inf, math.inf, 2, 2) and math.isnan(whole.std)
+    none = stats.summary(np.array([]))
+    assert math.isnan(none.mean) and math.isnan(none.median) and (none.n, none.infinite) == (0, 0)
+
+
 @pytest.mark.parametrize("method", ["percentile", "bca"])
 @pytest.mark.parametrize("skewed", [False, True])
 def test_intervals_agree_with_scipy(method, skewed):

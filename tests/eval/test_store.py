@@ -9,8 +9,8 @@ import pytest
 
 from errors import StoreError, UsageError
 from eval import store as store_module
-from eval.merging import merge_files
-from eval.rowfiles import read_rows, write_rows
+from eval.merging import doubled, merge_files, missing_shards
+from eval.rowfiles import read_rows, shard_of, write_rows
 from eval.rows import COLUMNS, FILE_COLUMNS, KEY_COLUMNS, TIMING_COLUMNS, ScoreRow, from_frame, to_frame
 from eval.store import SCHEMA_VERSION, Store
 
@@ -23,7 +23,17 @@ def row(image: str = "0001", metric: str = "psnr", value: float | None = 17.25, 
 AWKWARD = [
     row("ünï çode/日本", value=float("inf")),
     row('comma, "quote"', value=None, error="0001.png, cut off: 'x'\nsecond line"),
-    row("0003", value=-0.1 + 0.3, height=10, width=20, seconds=1.5, score_seconds=0.1, peak_mib=2.0, device="cpu"),
+    row(
+        "0003",
+        value=-0.1 + 0.3,
+        height=10,
+        width=20,
+        seconds=1.5,
+        score_seconds=0.1,
+        peak_mib=2.0,
+        input_pixels=50,
+        device="cpu",
+    ),
     row("0004", value=1e-300, metric="niqe", variant="niqe-live@f6284a2b", dataset="SOTS"),
 ]
 
@@ -39,7 +49,7 @@ def test_rows_come_back_as_they_were_and_sorted(store):
     assert sorted(AWKWARD, key=lambda r: tuple(getattr(r, n) for n in KEY_COLUMNS)) == list(store.rows())
     assert from_frame(store.frame()) == list(store.rows())
     assert list(store.rows(image="0003", metric=["psnr", "ssim"])) == [AWKWARD[2]]
-    assert store.datasets() == ["", "SOTS"] and store.protocols() == [("p", "abc")]
+    assert store.datasets() == ["", "SOTS"]
 
 
 def test_a_row_holds_a_value_or_an_error():
@@ -160,18 +170,71 @@ def test_merge_drops_the_failure_of_a_picture_that_another_file_has_scored(tmp_p
     assert [(r.image, r.metric) for r in read_rows(tmp_path / "out.csv")] == [("0001", "psnr"), ("2", "")]
 
 
+def test_an_import_is_whole_or_not_at_all(store):
+    def cut_off():
+        yield row("a")
+        raise StoreError("the file is cut off")
+
+    with pytest.raises(StoreError, match="cut off"):
+        store.import_rows(cut_off())
+    assert len(store) == 0
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+def test_the_rows_of_a_shard_say_so_in_a_column_that_readers_may_ignore(tmp_path, suffix):
+    path = tmp_path / f"rows{suffix}"
+    write_rows(path, AWKWARD, shard="2/8")
+    assert shard_of(path) == "2/8"
+    plain = tmp_path / f"plain{suffix}"
+    write_rows(plain, read_rows(path))
+    assert shard_of(plain) == "" and set(read_rows(plain)) == set(read_rows(path))
+    write_rows(path, [], shard="2/8")
+    assert shard_of(path) == "" and list(read_rows(path)) == []
+
+
+def two(value: float, **facts) -> ScoreRow:
+    return row(value=value, **({"reference_sha256": "r"} | facts))
+
+
+def test_two_results_under_one_name_are_named():
+    a, b = two(1.0, input_sha256="a", output_sha256="a"), two(2.0, input_sha256="b", output_sha256="b")
+    assert doubled([a, b]) == doubled([b, a]) == ("0001, input, psnr",)
+    assert doubled([a, replace(b, value=1.0)]) == (), "the same value is the same score"
+    for apart in ({"method": "B"}, {"dataset": "B"}, {"reference_sha256": "s"}, {"weights_sha256": "w"}):
+        assert doubled([a, replace(b, **apart)]) == ()
+    assert doubled([replace(a, reference_sha256=""), replace(b, reference_sha256="")]) == (), "other pictures"
+    assert doubled([a, replace(a, value=2.0, code_version="2")]) == (), "the same output, scored by another version"
+
+
+def test_missing_shards_are_named_where_that_is_known(tmp_path):
+    def part(shard: str, method: str = "input", rows: int = 1):
+        path = tmp_path / f"{shard.replace('/', '-')}-{method}-{rows}.csv"
+        held = [row(str(index), method=method) for index in range(rows)]
+        write_rows(path, held, shard=shard)
+        return path, held
+
+    assert missing_shards([part("0/4"), part("2/4")]) == ("1/4", "3/4")
+    assert missing_shards([part(f"{index}/4") for index in range(4)]) == ()
+    assert missing_shards([part("0/2", "a"), part("1/2", "b")]) == ("1/2", "0/2")
+    assert missing_shards([part("0/2"), part("")]) == (), "the rest may be among rows that do not say"
+    assert missing_shards([part("0/2"), part("", "other")]) == ("1/2",)
+    assert missing_shards([part("0/3"), part("1/3"), part("2/3", rows=0)]) == (), "more shards than pictures"
+
+
 def test_older_schemas_are_brought_up_to_date(tmp_path):
     path = tmp_path / "old.sqlite"
     connection = sqlite3.connect(path)
     store_module.STEPS[0](connection)
     connection.execute("PRAGMA user_version = 1")
-    names = ", ".join(COLUMNS)
-    values = [getattr(row(), name) for name in COLUMNS]
-    connection.execute(f"INSERT INTO rows ({names}) VALUES ({', '.join('?' * len(COLUMNS))})", values)
+    known = [name for name in COLUMNS if name != "input_pixels"]
+    values = [getattr(row(), name) for name in known]
+    connection.execute(f"INSERT INTO rows ({', '.join(known)}) VALUES ({', '.join('?' * len(known))})", values)
     connection.commit()
     connection.close()
     with Store(path) as store:
         assert list(store.rows()) == [row()]
+        store.add([row(input_pixels=7)])
+        assert [r.input_pixels for r in store.rows()] == [7]
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
     plan = connection.execute("EXPLAIN QUERY PLAN SELECT * FROM rows WHERE input_sha256='' AND protocol_hash=''")
@@ -246,5 +309,5 @@ def test_parquet_goes_out_and_comes_in(store, tmp_path):
     store.add(AWKWARD)
     write_rows(tmp_path / "rows.parquet", store.rows())
     with Store(tmp_path / "second.sqlite") as second:
-        assert second.import_rows(read_rows(tmp_path / "rows.parquet"), batch=3) == len(AWKWARD)
+        assert second.import_rows(read_rows(tmp_path / "rows.parquet")) == len(AWKWARD)
         assert len(second) == len(store)

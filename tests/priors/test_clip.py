@@ -155,3 +155,10 @@ def test_features_do_not_depend_on_how_the_batch_is_scaled_to_bytes(prior):
     feature = prior.encode_image(shot.to_tensor())
     again = prior.encode_image(torch.from_numpy(np.array(shot.to_float())).permute(2, 0, 1)[None])
     assert float(F.cosine_similarity(feature, again)) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_device_by_any_name_is_one_model(folder):
+    name = f"local-dir:{folder}"
+    first = clip.load(name)
+    assert clip.load(name, device="cpu") is clip.load(name, device=None) is first
+    assert clip.load(name, device=torch.device("cpu")) is first

@@ -10,7 +10,7 @@ import torch
 
 from errors import PromptError
 from priors import clip, density
-from priors.density import PlaceFeatures, encode_many, encode_picture, haze_map, score, scores_of
+from priors.density import PlaceFeatures, encode_many, encode_picture, scores_of
 from priors.prompts import PromptSet, end_features
 from tests.priors.tiny import MODEL, picture, write_clip
 
@@ -20,10 +20,11 @@ SWAPPED = PromptSet("clear", HAZE.negatives, HAZE.positives)
 
 def test_score_is_the_softmax_over_the_pair(prior):
     shot = picture()
+    encoded = encode_picture(prior, shot, maps=False)
     feature = prior.encode_image(shot.to_tensor())[0]
     logits = prior.logit_scale * end_features(prior, HAZE) @ feature
-    assert score(prior, shot, HAZE) == pytest.approx(float(logits.softmax(0)[0]), abs=1e-6)
-    assert score(prior, shot, HAZE) + score(prior, shot, SWAPPED) == pytest.approx(1.0, abs=1e-6)
+    assert encoded.score(HAZE) == pytest.approx(float(logits.softmax(0)[0]), abs=1e-6)
+    assert encoded.score(HAZE) + encoded.score(SWAPPED) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_other_words_need_no_image_tower(prior, monkeypatch):
@@ -48,7 +49,7 @@ def test_similarities_are_cosines_in_order(prior):
 @pytest.mark.parametrize("size", [(16, 16), (48, 64), (64, 48), (33, 171), (1100, 40)])
 @pytest.mark.parametrize("route", ["dense", "tiles", "both"])
 def test_maps_have_the_pictures_size_and_range(prior, size, route):
-    found = haze_map(prior, picture(*size), HAZE, route=route)
+    found = encode_picture(prior, picture(*size), route=route).map(HAZE)
     assert found.shape == size and found.dtype == np.float32
     assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
 
@@ -133,15 +134,16 @@ def test_a_files_pixels_are_kept_as_they_are(prior, deep):
 def test_models_without_patch_features_get_maps_from_tiles(tmp_path):
     model = {**MODEL, "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 32}}
     resnet = clip.load(f"local-dir:{write_clip(tmp_path / 'resnet', model=model)}")
-    assert haze_map(resnet, picture(40, 60), HAZE).shape == (40, 60)
+    assert encode_picture(resnet, picture(40, 60)).map(HAZE).shape == (40, 60)
     with pytest.raises(PromptError, match="tile route"):
-        haze_map(resnet, picture(40, 60), HAZE, route="dense")
+        encode_picture(resnet, picture(40, 60), route="dense")
 
 
 def test_many_pictures_at_once_are_single_ones(prior):
     shots = [picture(40, 40, 1), picture(30, 50, 2), picture(40, 40, 3)]
     scores = scores_of(prior, encode_many(prior, shots), HAZE)
-    np.testing.assert_allclose(scores, [score(prior, s, HAZE) for s in shots], atol=1e-5)
+    alone = [encode_picture(prior, shot, maps=False).score(HAZE) for shot in shots]
+    np.testing.assert_allclose(scores, alone, atol=1e-5)
 
 
 @pytest.mark.parametrize(("grid", "route"), [("fine", "dense"), ("1", "dense"), (500, "dense"), ("auto", "patches")])

@@ -15,17 +15,27 @@ from errors import PromptError
 from images import list_pictures, read_picture
 from priors import prompts, sources
 from priors.clip import load
-from priors.density import encode_picture, haze_map, score
-from priors.evaluate import compare, spearman
+from priors.density import encode_picture
+from priors.evaluate import encode_folders, rank, spearman
 from training.captions import UNKNOWN
 
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples" / "haze"
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "assets" / "examples" / "haze"
+SHARED = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
 def embedded():
     return load("embedded")
+
+
+@pytest.fixture(scope="module")
+def labelled(embedded):
+    return encode_folders(embedded, EXAMPLES / "hazy", EXAMPLES / "clear")
+
+
+def score(prior, picture, words):
+    return encode_picture(prior, picture, maps=False).score(words)
 
 
 def test_files_are_those_of_the_manifest_and_small():
@@ -63,8 +73,8 @@ def test_words_it_never_met_have_no_embedding(embedded):
     assert 100 < int((table.abs().sum(1) > 0).sum()) < 2000
 
 
-def test_example_pictures_are_told_apart(embedded):
-    table = compare(embedded, EXAMPLES / "hazy", EXAMPLES / "clear", [prompts.get()])
+def test_example_pictures_are_told_apart(embedded, labelled):
+    table = rank(embedded, labelled, [prompts.get()])
     assert table["auroc"][0] == 1.0 and table["accuracy"][0] >= 0.9
 
 
@@ -73,9 +83,9 @@ def test_example_pictures_are_told_apart(embedded):
     [("fog", "clear air"), ("a foggy street", "a street without fog, clear"), ("a hazy zebra", "a clear zebra"),
      ("mist over the river", "a river in clear air")],
 )  # fmt: skip
-def test_own_words_work(embedded, positive, negative):
+def test_own_words_work(embedded, labelled, positive, negative):
     words = prompts.PromptSet("own", (positive,), (negative,))
-    assert compare(embedded, EXAMPLES / "hazy", EXAMPLES / "clear", [words])["auroc"][0] >= 0.9
+    assert rank(embedded, labelled, [words])["auroc"][0] >= 0.9
 
 
 def test_more_haze_scores_higher(embedded):
@@ -129,8 +139,16 @@ def test_maps_rank_like_the_true_density_on_scenes_never_seen(embedded):
             hazy, _, t = sots_pair(clear, torch.from_numpy(depth)[None, None].float(), 1.0)
             pairs.append((hazy, (1 - t)[0, 0].numpy()))
     both, patches = (
-        np.mean([spearman(haze_map(embedded, p, prompts.get(), route=r), truth) for p, truth in pairs])
+        np.mean([spearman(encode_picture(embedded, p, route=r).map(prompts.get()), truth) for p, truth in pairs])
         for r in ("auto", "dense")
     )
     assert both > 0.80  # 0.825 on these ten; patches alone 0.819, one grid of them 0.793, tiles alone 0.751
     assert both > patches
+
+
+def test_the_snippet_of_the_page_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    snippet = (ROOT / "docs" / "haze_estimation.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(compile(snippet, "haze_estimation.md", "exec"), names)
+    assert names["encoded"].score(prompts.get("haze")) > 0.5

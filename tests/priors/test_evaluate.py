@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from errors import PromptError
+from errors import PromptError, UsageError
 from images import write_picture
 from priors.evaluate import (
     auroc,
     balanced_accuracy,
     calibration_error,
-    compare,
     encode_folders,
     encode_labelled,
     rank,
@@ -64,7 +63,7 @@ def test_calibration_and_accuracy_by_hand():
 
 
 def test_the_leaderboard_ranks_and_explains(prior, folders):
-    table = compare(prior, folders / "hazy", folders / "clear", SETS)
+    table = rank(prior, encode_folders(prior, folders / "hazy", folders / "clear"), SETS)
     assert list(table["auroc"]) == sorted(table["auroc"], reverse=True)
     assert table["auroc"].sum() == pytest.approx(1.0)
     assert set(table["positives"]) == {5} and set(table["negatives"]) == {5}
@@ -107,7 +106,7 @@ def test_pictures_from_anywhere_are_read_a_batch_at_a_time(prior, monkeypatch):
 
 
 def test_folders_without_pictures(prior, folders, tmp_path):
-    with pytest.raises(PromptError, match="There is no folder"):
-        compare(prior, tmp_path / "none", folders / "clear", SETS)
-    with pytest.raises(PromptError, match="holds no pictures"):
-        compare(prior, tmp_path, folders / "clear", SETS)
+    with pytest.raises(UsageError, match="There is no picture or folder"):
+        encode_folders(prior, tmp_path / "none", folders / "clear")
+    with pytest.raises(UsageError, match="holds no pictures"):
+        encode_folders(prior, tmp_path, folders / "clear")

@@ -90,6 +90,30 @@ def test_learning_nothing_is_refused_and_harms_no_file(pictures, clip, capsys, t
     assert made.read_bytes() == b"precious"
 
 
+def test_learning_passes_over_what_cannot_be_read_and_says_so(pictures, clip, capsys, tmp_path, monkeypatch):
+    """One picture at a time is in memory: each is encoded before the next one is read."""
+    from priors import learn
+
+    order = []
+    monkeypatch.setattr(learn, "read_picture", lambda path: order.append("read") or read_picture(path))
+    views = learn._views
+    monkeypatch.setattr(learn, "_views", lambda *given: order.append("encoded") or views(*given))
+    hazy = tmp_path / "hazy"
+    hazy.mkdir()
+    for number in range(2):
+        (hazy / f"{number}.png").write_bytes((pictures / "hazy" / f"{number}.png").read_bytes())
+    (hazy / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    words = ["learn", "--positive-dir", str(hazy), "--negative-dir", str(pictures / "clear"), "--steps", "2", "--json"]
+    assert main([*words, "--output", str(tmp_path / "made.safetensors"), *clip]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["pictures"] == [2, 3]
+    assert err.startswith("priors learn: skipped: torn.png") and err.count("\n") == 1
+    assert order == ["read", "encoded"] * 2 + ["read"] + ["read", "encoded"] * 3
+    (hazy / "0.png").unlink()
+    assert main([*words, "--output", str(tmp_path / "other.safetensors"), *clip]) == 1
+    assert "at least 2 pictures a side, got 1 and 3. torn.png" in capsys.readouterr().err
+
+
 def test_records_say_which_words_were_used(pictures, clip, capsys):
     words = ["--positive", "smoky street", "--negative", "clear street"]
     assert main(["score", str(pictures / "hazy"), *words, "--json", *clip]) == 0
@@ -101,7 +125,10 @@ def test_records_say_which_words_were_used(pictures, clip, capsys):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["score", "nowhere.png"], 1, "There is no picture or folder nowhere.png"),
+        (["score", "nowhere.png"], 2, "There is no picture or folder 'nowhere.png'"),
+        (["density", "nowhere.png", "--output", "m.png"], 2, "There is no picture or folder 'nowhere.png'"),
+        (["compare", "--positive-dir", "none", "--negative-dir", "."], 2, "There is no picture or folder 'none'"),
+        (["learn", "--positive-dir", "none", "--negative-dir", ".", "--output", "x"], 2, "no picture or folder 'none'"),
         (["score", ".", "--prompts", "hase"], 2, "did you mean haze"),
         (["score", ".", "--prompts", "none.json"], 1, "There is no prompt set"),
         (["score", "{hazy}", "--clip", "vit"], 2, "names no CLIP"),

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from errors import ImageError, WeightsError
-from restorers.base import Restorer, load_weights, reflect_pad
+from restorers.base import Restorer, load_weights
+from restorers.blocks.padding import reflect_pad
 from restorers.card import RestorerCard
 
 

@@ -1,15 +1,16 @@
 """Weight files and folders that describe themselves; damage of every kind is an error, never a random network."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file as read_tensors
 from safetensors.torch import save_file as write_tensors
 
-from errors import UnknownNameError, WeightsError
+from errors import UnknownNameError, UsageError, WeightsError
 from hashing import sha256_of
-from restorers import checkpoint, hub, networks
+from restorers import checkpoint, hub, networks, registry
 from restorers.publish import write_folder
 from tests.restorers import tiny
 
@@ -140,6 +141,8 @@ def test_descriptions_that_do_not_fit(model, tmp_path):
         ({"parameters": "many"}, "parameters cannot be 'many'"),
         ({"parameters": 10**400}, "parameters cannot be 1000"),
         ({"scale": 2.5}, "scale cannot be 2.5"),
+        ({"scale": True}, "scale cannot be True"),
+        ({"receptive_field": -50}, "receptive_field cannot be -50"),
         ({"figures": 3}, "figures cannot be 3"),
         ({"figures": ["good"]}, "figures cannot be 'good'"),
         ({"figures": [{"dataset": "x", "protocol": "y", "metric": "psnr", "value": "high"}]}, "value cannot be 'high'"),
@@ -205,3 +208,73 @@ def test_a_misspelt_path_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
     for name in ("rums/weights.safetensors", "runs/other/weights.safetensors"):
         with pytest.raises(WeightsError, match="no file or folder"):
             hub.load(name)
+
+
+def test_what_follows_from_the_network_is_not_taken_from_a_file(model, folder):
+    told = {"scale": 2, "size_multiple": 0, "min_size": 4000, "tiling": "whole", "receptive_field": 10**9}
+    config = json.loads((folder / "config.json").read_text())
+    config["unveil"]["card"].update(told, parameters=7, title="Said by the file")
+    (folder / "config.json").write_text(json.dumps(config))
+    again = hub.load(folder, device="cpu")
+    assert again.card == replace(model.card, title="Said by the file") and same(model, again)
+
+
+@pytest.mark.parametrize(("told", "padded"), [(8, 8), (64, 64), (0, 2), (3, 2), (128, 2)])
+def test_a_file_may_ask_for_coarser_padding(model, told, padded):
+    assert checkpoint.build("tiny", {}, {"size_multiple": told}).card.size_multiple == padded
+
+
+@pytest.mark.parametrize("name", [card.name for card in registry.cards() if card.weights])
+def test_embedded_weights_have_one_card_wherever_they_lie(name, tmp_path):
+    model = registry.create(name)
+    write_folder(model, tmp_path)
+    assert hub.load(tmp_path, device="cpu").card == replace(model.card, weights=None, weights_sha256=None)
+    of_file = hub.load(networks.WEIGHTS / model.card.weights, device="cpu").card
+    assert (of_file.parameters, of_file.tiling) == (model.card.parameters, model.card.tiling)
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("scl_lle", {"width": -3}),
+        ("scl_lle", {"width": "abc"}),
+        ("scl_lle", {"width": 8.5}),
+        ("scl_lle", {"side": "abc"}),
+        ("scl_lle", {"side": 0}),
+        ("scl_lle", {"exposure": "x"}),
+        ("scl_lle", {"exposure": 5.0}),
+        ("scl_lle", {"denoise": 0}),
+        ("aecr_net", {"side": [64, "x"]}),
+        ("aecr_net", {"side": []}),
+        ("aecr_net", {"attention_window": 3}),
+        ("clip_haze", {"blocks": [1]}),
+        ("clip_haze", {"side": 2}),
+        ("crl_sr", {"upsampler": "none"}),
+        ("ptg_rm", {"base_config": 5}),
+        ("ptg_rm", {"side": 30, "guide": "none"}),
+    ],
+)
+def test_arguments_that_no_network_can_have_are_one_sentence(name, config):
+    with pytest.raises(WeightsError, match="does not fit") as caught:
+        checkpoint.build(name, config, {})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["", " ", "local-dir:", "hf-hub:"])
+def test_no_name_is_no_folder(word):
+    with pytest.raises(UsageError, match="name of the model is empty"):
+        hub.load(word)
+
+
+def test_names_as_priors_and_pages_write_them(model, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    assert same(model, hub.load("local-dir:model", device="cpu"))
+    with pytest.raises(WeightsError, match="no file or folder"):
+        hub.load("local-dir:org/none")
+    asked = []
+    monkeypatch.setattr(hub, "_load_repository", lambda *given: asked.append(given) or model)
+    (folder.parent / "me").mkdir()
+    page = "https://huggingface.co/me/x"
+    for name in ("hf-hub:me/x", page, f"{page}/", f"{page}/tree/v2"):
+        hub.load(name, device="cpu")
+    assert asked == [("me/x", None, None)] * 3 + [("me/x", "v2", None)]

@@ -11,14 +11,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from images import read_picture, write_picture
-from restorers import networks, registry, verify
+from restorers import hub, networks, publish, registry, verify
 from restorers.__main__ import main
-from restorers.card import RestorerCard
+from restorers.card import UNKNOWN_LICENCE, Figure, RestorerCard
+from restorers.checkpoint import described
+from restorers.checkpoint import save_file as save_weights
 from restorers.classical.lime import Lime
+from restorers.networks.scl_lle import SclLle
+from restorers.pipeline import restore
 from tests.restorers import tiny
 from tests.restorers.test_pipeline import picture
 
 ROOT = Path(__file__).resolve().parents[2]
+DIGEST = registry.card("scl_lle").weights_sha256
 
 
 @pytest.fixture
@@ -283,3 +288,118 @@ def test_results_are_not_replaced_unasked(capsys, pictures, tmp_path):
     run(capsys, *arguments)
     failed(capsys, 2, "--overwrite", *arguments)
     run(capsys, *arguments, "--overwrite")
+
+
+def converted(capsys, tmp_path, source, *flags, arch="scl_lle"):
+    """What the written file says of itself."""
+    output = tmp_path / "converted.safetensors"
+    status, _, err = run(capsys, "convert", "--arch", arch, source, "--output", output, *flags)
+    assert (status, err) == (0, "")
+    return described(output)
+
+
+def test_convert_keeps_what_a_file_of_ours_says(capsys, tmp_path):
+    card = registry.card("scl_lle")
+    ours = converted(capsys, tmp_path, networks.WEIGHTS / card.weights)
+    assert (ours.facts["licence"], ours.facts["trained_on"]) == (card.licence, card.trained_on)
+    assert (ours.config["side"], ours.config["undo_rounding"]) == (32, True)
+    again = hub.load(tmp_path / "converted.safetensors", device="cpu")
+    shot, model = picture(40, 50), registry.create("scl_lle")
+    assert (restore(again, shot).pixels == restore(model, shot).pixels).all()
+    ours = converted(capsys, tmp_path, networks.WEIGHTS / card.weights, "--licence", "CC-BY-NC-4.0")
+    assert ours.facts["licence"] == "CC-BY-NC-4.0" and ours.facts["trained_on"] == card.trained_on
+
+
+SHAPES = {
+    "bare": lambda state: state,
+    "model_state_dict": lambda state: {"model_state_dict": state, "epoch": 1},
+    "lightning": lambda state: {"state_dict": {f"model.{key}": value for key, value in state.items()}, "epoch": 1},
+    "parallel": lambda state: {"net": {f"module.model.{key}": value for key, value in state.items()}},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_convert_knows_the_common_shapes_of_checkpoints_and_reads_the_width(capsys, tmp_path, shape):
+    state = SclLle(width=16, iterations=4).state_dict()
+    torch.save(SHAPES[shape](state), tmp_path / "foreign.pk")
+    theirs = converted(capsys, tmp_path, tmp_path / "foreign.pk")
+    assert theirs.config == {"width": 16, "iterations": 4}
+    assert theirs.facts == {"licence": UNKNOWN_LICENCE}
+    tensors = load_file(tmp_path / "converted.safetensors")
+    assert all(torch.equal(tensors[key], value) for key, value in state.items())
+
+
+def test_convert_takes_arguments_and_terms(capsys, tmp_path):
+    torch.save(SclLle(width=8, denoise=6).state_dict(), tmp_path / "foreign.pth")
+    flags = ("--config", '{"denoise": 6, "side": 32}', "--licence", "MIT")
+    theirs = converted(capsys, tmp_path, tmp_path / "foreign.pth", *flags)
+    assert theirs.config == {"width": 8, "iterations": 8, "denoise": 6, "side": 32}
+    card = hub.load(tmp_path / "converted.safetensors", device="cpu").card
+    assert (card.licence, card.tiling) == ("MIT", "whole")
+    words = ("convert", "--arch", "scl_lle", tmp_path / "foreign.pth", "--output", tmp_path / "no.safetensors")
+    failed(capsys, 2, "--config is no JSON (", *words, "--config", "{side: 32}")
+    failed(capsys, 2, "--config is no JSON object", *words, "--config", "[32]")
+    failed(capsys, 1, "side is a whole number from 1", *words, "--config", '{"side": "x"}')
+
+
+@pytest.fixture
+def pushed(monkeypatch):
+    """What would have gone to the Hub."""
+    calls = []
+
+    def push(model, repo_id, *, private, weights_file):
+        calls.append((model.card, weights_file))
+        return publish.Published(repo_id, "c0", model.weights_sha256)
+
+    monkeypatch.setattr(publish, "push", push)
+    return calls
+
+
+def test_push_takes_the_measured_file_of_a_run_and_its_figures(capsys, tmp_path, pushed):
+    run_folder = tmp_path / "run"
+    weights = run_folder / "weights.safetensors"
+    facts = {"name": "mine", "licence": "MIT"}
+    tensors = {key: value.half() for key, value in SclLle(width=8).state_dict().items()}
+    digest = save_weights(weights, "scl_lle", {"width": 8}, tensors, facts)
+    figures = {"psnr": 20.12345, "ssim": 0.7, "pairs": 3, "limit": 3, "dataset": "toys", "protocol": "lowlight-rgb"}
+    (run_folder / "evaluation.json").write_text(json.dumps({**figures, "weights_sha256": digest}))
+    words = ("push", run_folder, "--repo-id", "me/mine")
+    assert run(capsys, *words)[0] == 0
+    card, file = pushed.pop()
+    assert file == weights
+    command = "python -m training evaluate RUN --data ROOT --limit 3"
+    assert card.figures[0] == Figure("toys (3 pairs)", "lowlight-rgb", "psnr", 20.1234, command)
+    (run_folder / "evaluation.json").write_text(json.dumps({**figures, "weights_sha256": "other"}))
+    status, _, err = run(capsys, *words)
+    assert status == 0 and "is of other weights; its figures are left out" in err and not pushed.pop()[0].figures
+    (run_folder / "evaluation.json").write_text("{")
+    failed(capsys, 1, "evaluate the run again", *words)
+
+
+def test_push_takes_the_embedded_file_and_says_when_no_licence_is_known(capsys, tmp_path, pushed):
+    assert run(capsys, "push", "scl_lle", "--repo-id", "me/x") == (0, f"me/x@c0  weights sha256 {DIGEST}\n", "")
+    assert pushed.pop()[1] == networks.WEIGHTS / "scl_lle.safetensors"
+    torch.save(SclLle(width=8).state_dict(), tmp_path / "foreign.pth")
+    converted(capsys, tmp_path, tmp_path / "foreign.pth")
+    status, _, err = run(capsys, "push", tmp_path / "converted.safetensors", "--repo-id", "me/x")
+    assert status == 0 and err.startswith("The licence of these weights is unknown") and err.count("\n") == 1
+
+
+def test_push_needs_a_place(capsys):
+    for place in ("onlyname", "a/b/c", "/x", "x/"):
+        failed(capsys, 2, "give ORG/NAME", "push", "scl_lle", "--repo-id", place)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"architecture": "none", "card": {}}', '{"architecture": "tiny", "card": {"name": "A b"}}'],
+)
+def test_a_damaged_description_costs_its_own_method(monkeypatch, tmp_path, text):
+    monkeypatch.setattr(networks, "_ARCHITECTURES", (*networks._ARCHITECTURES, tiny.ENTRY))
+    (tmp_path / "bad.json").write_text(text)
+    (tmp_path / "good.json").write_text('{"architecture": "tiny", "card": {"name": "good"}}')
+    with pytest.warns(UserWarning, match=r"bad\.json describes no method that can be offered"):
+        assert [card.name for card, _ in networks.entries(tmp_path)] == ["good"]
+    monkeypatch.setattr(networks, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(registry, "_default", registry.Registry())
+    assert [(verdict.name, verdict.problem[:8]) for verdict in verify.verify()] == [("bad", "bad.json")]

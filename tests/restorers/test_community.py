@@ -1,6 +1,7 @@
 """Community checkpoints: spandrel's networks with our guards around them, and no pickle that could run code."""
 
 import pickle
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from safetensors.torch import save_file
 
 from errors import WeightsError
 from restorers import hub
-from restorers.community import load_community
+from restorers.community import load_community, read_checkpoint
+from restorers.convert import unwrap
 from restorers.pipeline import restore
 from tests.restorers.test_pipeline import picture
 
@@ -123,3 +125,28 @@ def test_what_spandrel_does_not_know_or_cannot_fit(tmp_path):
         hub.load(tmp_path / "z.pth")
     with pytest.raises(WeightsError, match="no weight file"):
         load_community(tmp_path / "none.pth")
+
+
+def numpy_1(data: bytes) -> bytes:
+    """A pickle as NumPy 1 would have written it, where the module of its numbers had another name."""
+    return data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+
+
+@pytest.mark.parametrize("spelling", [bytes, numpy_1], ids=["numpy 2", "numpy 1"])
+def test_figures_and_options_beside_the_weights_are_passed_over(tmp_path, monkeypatch, spelling):
+    """As AECR-Net's released script saves: means of NumPy beside the network, in the old format with a plain pickle."""
+    content = {
+        "step": 3,
+        "max_psnr": np.float64(37.1),
+        "max_ssim": np.float32(0.99),
+        "psnrs": [np.mean([1.0, 2.0])],
+        "epoch": np.int64(4),
+        "options": Namespace(lr=1e-4, betas=[0.9, np.float64(0.99)]),
+        "model": {"up.bias": torch.arange(3.0)},
+    }
+    torch.save(content, tmp_path / "m.pk", _use_new_zipfile_serialization=False)
+    (tmp_path / "m.pk").write_bytes(spelling((tmp_path / "m.pk").read_bytes()))
+    monkeypatch.setattr(np, "dtype", None)  # nothing of NumPy's is called
+    read = read_checkpoint(tmp_path / "m.pk")
+    assert torch.equal(unwrap(read)["up.bias"], torch.arange(3.0))
+    assert not isinstance(read["max_psnr"], float) and not vars(read["options"])

@@ -86,7 +86,7 @@ print(json.dumps({"revision": done.revision, "sha256": done.weights_sha256,
     assert b"model-index" in files["README.md"] and b"21.5" in files["README.md"]
 
 
-def test_pushing_without_a_token_is_one_sentence(child, hub, tmp_path):
+def test_pushing_without_a_token_or_a_network_is_one_sentence(child, hub, tmp_path):
     code = """
 from restorers.publish import push
 try:
@@ -96,6 +96,12 @@ except UnveilError as error:
 """
     message = child(hub.environment(tmp_path), code)
     assert "hf auth login" in message and "\n" not in message
+    for cut, reason in (
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "the Hub cannot be reached"),
+    ):
+        message = child(hub.environment(tmp_path, TOKEN) | cut, code)
+        assert message.startswith("lab/refused could not be uploaded (") and reason in message and "\n" not in message
 
 
 def test_loading_pinning_caching_and_working_offline(child, hub, folder, tmp_path):

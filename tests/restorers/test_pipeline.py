@@ -6,9 +6,12 @@ import torch
 
 from errors import ImageError, UsageError
 from images import Picture, read_picture, write_picture
-from restorers import pipeline, registry
+from restorers import networks, pipeline, registry
 from restorers.pipeline import restore, restore_file
+from restorers.publish import write_folder
 from tests.restorers import tiny
+
+WIDE, TALL = (16, 32, 3), (32, 16, 3)
 
 
 def picture(height, width, seed=0):
@@ -159,3 +162,57 @@ def test_restore_file_writes_a_png_and_a_record(tmp_path):
     written = read_picture(tmp_path / "out" / "in.png")
     assert (record.width, record.height) == (written.width, written.height) == (100, 80)
     assert record.output_sha256 == written.sha256 and record.model == "bicubic_x2"
+
+
+def test_restore_file_overwrites_neither_the_picture_nor_another_result(tmp_path):
+    write_picture(tmp_path / "in.png", picture(20, 22).pixels)
+    before = (tmp_path / "in.png").read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="overwritten by its own result"):
+            restore_file(tmp_path / "in.png", tmp_path, "dark_channel", overwrite=overwrite)
+    restore_file(tmp_path / "in.png", tmp_path / "out", "dark_channel")
+    with pytest.raises(UsageError, match="there already"):
+        restore_file(tmp_path / "in.png", tmp_path / "out", "lime")
+    restore_file(tmp_path / "in.png", tmp_path / "out", "lime", overwrite=True)
+    assert (tmp_path / "in.png").read_bytes() == before
+
+
+def test_restore_file_takes_the_path_of_a_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "_ARCHITECTURES", (*networks._ARCHITECTURES, tiny.ENTRY))
+    write_folder(tiny.make(), tmp_path / "model")
+    write_picture(tmp_path / "in.png", picture(20, 22).pixels)
+    assert restore_file(tmp_path / "in.png", tmp_path / "out", tmp_path / "model", device="cpu").model == "tiny"
+
+
+@pytest.mark.parametrize("change", [lambda x: x * 255, lambda x: 2 * x - 1, lambda x: x * float("nan")])
+def test_values_out_of_range_are_refused_rather_than_clamped(change):
+    x = picture(32, 40).to_tensor()
+    with pytest.raises(ImageError, match=r"expected values in \[0, 1\], got .* divide"):
+        restore(registry.create("dark_channel"), change(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("name", ["scl_lle", "dark_channel"])
+def test_tensors_of_any_precision_are_worked_on_in_single_precision(name, dtype):
+    x, model = picture(32, 40).to_tensor().to(dtype), registry.create(name)
+    np.testing.assert_array_equal(restore(model, x).pixels, restore(model, x.float()).pixels)
+
+
+def test_pixels_of_numpy_and_pillow_are_pictures_too():
+    from PIL import Image
+
+    shot, model = picture(32, 40), registry.create("dark_channel")
+    expected = restore(model, shot).pixels
+    for given in (shot.pixels, Image.fromarray(shot.pixels), shot.pixels.astype(np.uint16) * 257):
+        np.testing.assert_array_equal(restore(model, given).pixels, expected)
+    for wrong in (shot.pixels[..., 0], shot.pixels / 255, Image.fromarray(shot.pixels).convert("L")):
+        with pytest.raises(ImageError, match="expected uint8 or uint16 pixels"):
+            restore(model, wrong)
+
+
+def test_a_restored_picture_is_known_by_its_shape_too_and_cannot_be_written_to():
+    wide, tall = (restore(registry.create("dark_channel"), np.zeros(shape, np.uint8)) for shape in (WIDE, TALL))
+    assert wide.pixels.tobytes() == tall.pixels.tobytes()
+    assert wide.picture.sha256 != tall.picture.sha256
+    assert wide.picture.sha256 == pipeline.hash_pixels(wide.pixels)
+    assert not wide.picture.pixels.flags.writeable and wide.pixels.flags.writeable

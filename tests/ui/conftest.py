@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import time
 import zipfile
@@ -135,6 +136,12 @@ def wait_for(engine: Engine, job: str, seconds: float = 120) -> JobState:
         assert time.monotonic() < until, f"the job is still {state}"
         time.sleep(0.05)
     return state
+
+
+def held_open(folder: Path | str = "/") -> list[str]:
+    """Files below a folder that this process keeps open, deleted or not; Linux tells."""
+    found = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return [path for path in found if path.startswith(str(folder))]
 
 
 @pytest.fixture(scope="session")

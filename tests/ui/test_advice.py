@@ -18,7 +18,7 @@ from eval.protocol import Mismatch
 from images import Picture
 from tests.ui.conftest import noise_picture, png, start_job, wait_for, zipped
 from ui import board, results
-from ui.advice import SIZE_POLICIES, SIZES, in_browser
+from ui.advice import SIZE_POLICIES, SIZES, in_browser, to_callers
 from ui.evaluate import open_placed, pairing, place_sets, with_policy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -61,7 +61,7 @@ def test_no_sentence_sends_a_visitor_to_the_command_line() -> None:
         assert shown.endswith(".") and shown != said
 
 
-@pytest.mark.parametrize(("height", "policy"), [(80, "center-crop"), (116, "sots-10px")])
+@pytest.mark.parametrize(("height", "policy"), [(80, "center-crop"), (116, "sots-10px"), (98, "modcrop")])
 def test_a_size_mismatch_names_a_choice_of_the_page(height: int, policy: str) -> None:
     small, large = (Picture(noise_picture(0, side, side), "", "x.png") for side in (96, height))
     with pytest.raises(MetricError) as caught:
@@ -69,6 +69,7 @@ def test_a_size_mismatch_names_a_choice_of_the_page(height: int, policy: str) ->
     shown = in_browser(caught.value)
     assert f"“{SIZE_POLICIES[policy]}” under “{SIZES}” on Evaluate." in shown
     assert "+" not in shown and "policy" not in shown
+    assert f"dehaze-rgb+{policy}" in to_callers(caught.value), "a program can give that as its protocol"
 
 
 def test_every_answer_to_a_size_mismatch_can_be_chosen() -> None:

@@ -13,6 +13,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from errors import WeightsError
 from eval.protocol import get
 from eval.scoring import score
 from images import read_picture
@@ -97,6 +98,21 @@ def test_lists(client: Client) -> None:
 def test_an_unknown_method_is_one_sentence_with_the_nearest_names(client: Client, pair) -> None:
     with pytest.raises(AppError, match="did you mean dark_channel"):
         client.predict(handle_file(pair[0]), "dark_chanel", api_name="/restore")
+
+
+def test_callers_see_no_path_and_no_option(client: Client, server, pair, monkeypatch) -> None:
+    """Whether a call is refused or only a row of its answer."""
+    said = "/srv/cache/x.mat is damaged; delete it, or give another with --niqe-parameters."
+
+    def damaged(*arguments: object, **options: object) -> object:
+        raise WeightsError(said)
+
+    monkeypatch.setattr(server.engine, "restorer", damaged)
+    with pytest.raises(AppError, match=r"^x\.mat is damaged; leave NIQE out"):
+        client.predict(handle_file(pair[0]), "dark_channel", api_name="/restore")
+    monkeypatch.setattr("eval.scoring.niqe", damaged)
+    (row,) = client.predict(handle_file(pair[0]), None, ["niqe"], api_name="/score")
+    assert row["error"].startswith("x.mat is damaged; leave NIQE out") and row["value"] is None
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,10 +17,10 @@ from errors import UsageError
 from eval.leaderboard import build
 from eval.units import Job, Outcome, Unit, run_unit
 from tests.ui.conftest import hazy as hazed
-from tests.ui.conftest import noise_picture, png, start_job, wait_for, zipped
+from tests.ui.conftest import held_open, noise_picture, png, start_job, wait_for, zipped
 from ui.engine import Engine
-from ui.evaluate import place_sets, submit
-from ui.jobs import Jobs, JobState, _read_state, _write_state
+from ui.evaluate import open_placed, place_sets, submit
+from ui.jobs import Jobs, JobState, read_state, write_state
 from ui.results import progress
 
 
@@ -172,7 +173,7 @@ def test_a_job_of_a_killed_server_is_interrupted_and_can_go_on(engine: Engine, p
     job = start_job(engine, [hazy], [clear], ["input"])
     wait_for(engine, job)
     folder = engine.settings.jobs / job
-    _write_state(folder, replace(engine.jobs.state(job), status="running", done=4))
+    write_state(folder, replace(engine.jobs.state(job), status="running", done=4))
     after = Jobs(engine.settings)
     assert after.state(job).status == "interrupted"
     after.resume(job)
@@ -194,6 +195,29 @@ def test_uploads_are_deleted_when_their_time_has_come_and_rows_are_not(engine: E
         swept.image_set(job)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux tells what is open")
+def test_archives_that_were_deleted_are_not_held_open(engine: Engine, pair_zips, monkeypatch) -> None:
+    """Or they would keep their space on the disk."""
+    home = Path(engine.scratch._home.name)
+    job = start_job(engine, [pair_zips[0]], [pair_zips[1]], ["input"], wanted=["psnr"])
+    files = engine.settings.jobs / job / "files"
+    wait_for(engine, job)
+    for name in ("mine", "yours"):
+        folder = engine.scratch.folder(SimpleNamespace(session_hash=name))
+        opened = open_placed(folder, *place_sets(folder, [str(pair_zips[0])], None))
+        opened.pairs[0].input.read()
+        assert held_open(folder)
+    assert held_open(files)
+    engine.scratch.forget(SimpleNamespace(session_hash="mine"))
+    assert not held_open(home / "mine") and held_open(home / "yours") and held_open(files)
+    monkeypatch.setattr("ui.session.KEPT_SECONDS", -1)
+    engine.scratch._closed[home / "yours"] = 0
+    engine.scratch.sweep()
+    assert not held_open(home) and held_open(files)
+    Jobs(replace(engine.settings, keep_hours=0))
+    assert not held_open(files)
+
+
 def test_a_folder_that_was_never_started_goes_after_a_day(engine: Engine) -> None:
     job, _ = engine.jobs.new_folder()
     folder = engine.settings.jobs / job
@@ -213,15 +237,15 @@ def test_an_id_that_is_none_is_refused(engine: Engine, job: str) -> None:
 
 def test_states_survive_the_disk(tmp_path) -> None:
     state = JobState("running", 3, 9, 12.5, "a sentence")
-    _write_state(tmp_path, state)
-    assert replace(_read_state(tmp_path), updated=state.updated) == state
+    write_state(tmp_path, state)
+    assert replace(read_state(tmp_path), updated=state.updated) == state
 
 
 def ended_job(engine: Engine, job: str, **facts: object) -> Path:
     """The folder of a job that was cancelled, with some facts of its state."""
     folder = engine.settings.jobs / job
     (folder / "files").mkdir(parents=True)
-    _write_state(folder, JobState("cancelled"))
+    write_state(folder, JobState("cancelled"))
     fields = json.loads((folder / "state.json").read_text())
     (folder / "state.json").write_text(json.dumps(fields | facts))
     return folder
@@ -307,7 +331,7 @@ def test_pressing_go_on_twice_queues_once(engine: Engine, monkeypatch) -> None:
     runner = Runner()
     monkeypatch.setattr(engine.jobs, "_runner", runner)
     ended_job(engine, "twice")
-    looked, read = threading.Barrier(2), _read_state
+    looked, read = threading.Barrier(2), read_state
 
     def slowly(folder: Path) -> JobState | None:
         """Both presses see the job as it was, if nothing keeps them apart."""
@@ -316,7 +340,7 @@ def test_pressing_go_on_twice_queues_once(engine: Engine, monkeypatch) -> None:
             looked.wait(0.3)
         return state
 
-    monkeypatch.setattr("ui.jobs._read_state", slowly)
+    monkeypatch.setattr("ui.jobs.read_state", slowly)
     presses = [threading.Thread(target=engine.jobs.resume, args=("twice",)) for _ in range(2)]
     for press in presses:
         press.start()

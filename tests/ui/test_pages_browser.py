@@ -142,6 +142,24 @@ def test_haze_changes_with_the_words(tab, embedded_clip: str) -> None:
     assert page.locator("#haze-table tbody tr").count() == 8
 
 
+def test_another_model_is_loaded_by_enter_alone(tab, embedded_clip: str) -> None:
+    page = tab("Haze")
+    page.click("#haze-example")
+    page.locator("#haze-table tbody tr").nth(7).wait_for()
+    page.get_by_role("button", name="Save and load words, other models").click()
+    name = page.locator("#haze-clip input, #haze-clip textarea")
+    said = page.locator("#haze-said")
+    name.fill("ViT-B-32:nothing")
+    page.fill("#haze-yes textarea", "a misty photo")
+    said.get_by_text("ViT-B-32:nothing is not loaded yet; press Enter").wait_for()
+    name.press("Enter")
+    said.get_by_text("There is no pretrained tag of ViT-B-32 called 'nothing'").wait_for()
+    name.fill(embedded_clip)
+    name.press("Enter")
+    said.get_by_role("alert").wait_for(state="hidden")
+    assert page.locator("#haze-table tbody tr").count() == 8
+
+
 def test_words_are_compared_on_a_labelled_zip(tab, embedded_clip: str, tmp_path: Path) -> None:
     path = tmp_path / "labelled.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -30,13 +30,39 @@ def test_settings_have_defaults_and_read_every_variable_they_document() -> None:
     assert (full.data, full.port, full.workers) == (Path("/x"), 9000, 2)
     documented = set(re.findall(r"``([A-Z_]+)``", from_environment.__doc__))
     source = (ROOT / "ui" / "settings.py").read_text()
-    assert documented == set(re.findall(r'env\.get\("([A-Z_]+)"', source))
+    assert documented == set(re.findall(r'"([A-Z_]{4,})"', source))
 
 
-@pytest.mark.parametrize("wrong", [{"PORT": "eighty"}, {"UNVEIL_WORKERS": "1.5"}, {"UNVEIL_KEEP_HOURS": "-1"}])
-def test_a_setting_that_is_no_number_is_named(wrong: dict[str, str]) -> None:
-    with pytest.raises(UsageError, match=next(iter(wrong))):
-        from_environment(wrong)
+@pytest.mark.parametrize("value", ["eighty", "-1", "nan", "inf", ""])
+@pytest.mark.parametrize("name", ["UNVEIL_WORKERS", "UNVEIL_QUEUE", "UNVEIL_KEEP_HOURS", "UNVEIL_MAX_MODEL_GB"])
+def test_a_setting_that_is_no_number_is_named(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"^{name}={value!r} is not a .*number from [01] to 1000000; correct it"):
+        from_environment({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("UNVEIL_WORKERS", "0"), ("UNVEIL_WORKERS", "1.5"), ("UNVEIL_QUEUE", "0"), ("PORT", "eighty"), ("PORT", "0"),
+     ("GRADIO_SERVER_PORT", "65536")],
+)  # fmt: skip
+def test_a_setting_that_nothing_could_run_with_is_named(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"^{name}={value!r} is not a whole number from"):
+        from_environment({name: value})
+
+
+def test_the_smallest_settings_are_taken() -> None:
+    least = from_environment({"UNVEIL_WORKERS": "1", "UNVEIL_KEEP_HOURS": "0", "UNVEIL_MAX_MODEL_GB": "0.5"})
+    assert (least.workers, least.keep_hours, least.max_model) == (1, 0.0, 500_000_000)
+
+
+def test_the_app_says_what_is_wrong_with_its_settings_and_ends(monkeypatch, capsys) -> None:
+    import app
+
+    monkeypatch.setenv("UNVEIL_WORKERS", "nan")
+    assert app.main() == 2
+    said = capsys.readouterr()
+    assert said.err == "app.py: UNVEIL_WORKERS='nan' is not a whole number from 1 to 1000000; correct it or unset it.\n"
+    assert said.out == ""
 
 
 def test_environment_variables_are_read_in_settings_alone() -> None:
@@ -206,15 +232,15 @@ def test_failures_are_counted_in_images_by_column_sentence_and_list() -> None:
 
 def test_figures_of_one_set_stand_together_with_their_decimals() -> None:
     from restorers.card import Figure
-    from ui.models import _measured
+    from ui.models import measured
 
     figures = [Figure("rooms", "dehaze-rgb", "psnr", 18.47251), Figure("rooms", "dehaze-rgb", "ssim", 0.61274)]
     figures.append(Figure("streets", "sr-y4", "psnr", 30.0))
-    assert _measured(figures) == "PSNR 18.47, SSIM 0.6127 on rooms (dehaze-rgb); PSNR 30.00 on streets (sr-y4)"
+    assert measured(figures) == "PSNR 18.47, SSIM 0.6127 on rooms (dehaze-rgb); PSNR 30.00 on streets (sr-y4)"
 
 
 def test_a_figure_of_an_unknown_metric_is_shown_all_the_same() -> None:
     from restorers.card import Figure
-    from ui.models import _measured
+    from ui.models import measured
 
-    assert _measured([Figure("rooms", "ours", "beauty", 5)]) == "BEAUTY 5.0000 on rooms (ours)"
+    assert measured([Figure("rooms", "ours", "beauty", 5)]) == "BEAUTY 5.0000 on rooms (ours)"

@@ -12,7 +12,7 @@ from priors.evaluate import compare
 from priors.prompts import PromptSet
 from tests.priors.tiny import picture, write_clip
 from tests.ui.conftest import hazy, noise_picture, png, zipped
-from ui.haze import _left_out, _ranking, numbered, words
+from ui.haze import left_out, numbered, ranking_table, words
 from ui.seen import Encodings, compare_words
 
 SETS = [
@@ -40,7 +40,7 @@ def test_the_page_and_the_command_line_give_one_table(prior: ClipPrior, labelled
     ranked, skipped = compare_words(prior, zipped(tmp_path / "labelled.zip", labelled), SETS)
     assert ranked.equals(compare(prior, tmp_path / "hazy", tmp_path / "clear", SETS))
     assert skipped == ()
-    shown = _ranking(ranked)
+    shown = ranking_table(ranked)
     assert "&lt;turned&gt;" in shown
     assert all(f"{value:.1%}" in shown for value in ranked["accuracy"])
 
@@ -50,8 +50,8 @@ def test_a_torn_picture_is_left_out_and_named(prior: ClipPrior, labelled: dict, 
     ranked, skipped = compare_words(prior, zipped(tmp_path / "torn.zip", torn), SETS)
     assert set(ranked["positives"]) == {2}
     assert len(skipped) == 1
-    assert "torn.png" in _left_out(skipped)
-    assert _left_out(()) == ""
+    assert "torn.png" in left_out(skipped)
+    assert left_out(()) == ""
     only_torn = {name: data for name, data in torn.items() if "torn" in name or "clear" in name}
     with pytest.raises(PromptError, match=r"torn\.png"):
         compare_words(prior, zipped(tmp_path / "only.zip", only_torn), SETS)

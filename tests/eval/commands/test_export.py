@@ -60,7 +60,9 @@ def test_several_protocols_need_a_choice(tmp_path, capsys):
 def test_hub_forms(rows, tmp_path, capsys):
     words = ["export", str(rows), "--output", str(tmp_path / "out"), "--format", "model-index,eval-results"]
     assert main(words) == 2
-    assert "--method NAME" in capsys.readouterr().err
+    assert "--hub-method NAME" in capsys.readouterr().err
+    assert main([*words, "--hub-method", "net-z", "--hub-dataset", "org/sots"]) == 2
+    assert not (tmp_path / "out").exists()
     assert main([*words, "--method", "net-a", "--hub-dataset", "org/sots"]) == 0
     assert (tmp_path / "out" / "model-index.yaml").is_file()
     assert (tmp_path / "out" / ".eval_results" / "org_sots.yaml").is_file()
@@ -72,6 +74,14 @@ def test_hub_forms(rows, tmp_path, capsys):
         (["none.csv"], 2, "no file"),
         (["{rows}", "--format", "pdf"], 2, "pdf"),
         (["{rows}", "--methods", "net-x"], 2, "net-a"),
+        (["{rows}", "--protocol", "sr-y4"], 2, "the protocols they have are dehaze-rgb"),
+        (["{rows}", "--dataset", "SOTS"], 2, "the sets they have are ''"),
+        (["{rows}", "--method", "net-a", "--format", "csv"], 2, "--hub-method has an effect on model-index and eval"),
+        (["{rows}", "--caption", "Ours", "--format", "csv,md"], 2, "--caption has an effect on tex only"),
+        (["{rows}", "--no-average-rank", "--format", "csv"], 2, "--no-average-rank has an effect on md, tex and html"),
+        (["{rows}", "--decimals", "psnr"], 2, "psnr=2,ssim=3"),
+        (["{rows}", "--label", "a b"], 2, "cannot stand in LaTeX"),
+        (["{rows}", "--timings"], 2, "carry no restoring times"),
         (["{text}"], 1, "text.sqlite"),
         (["{empty}"], 1, "neither a row file"),
         (["{none}"], 1, "columns of a row file"),
@@ -94,3 +104,58 @@ def test_mistakes_are_one_sentence(rows, tmp_path, capsys, words, status, said):
     assert made["empty"].read_bytes() == b""
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and "Traceback" not in error
+
+
+def test_a_protocol_is_chosen_by_name_or_hash(tmp_path):
+    mixed = pandas.concat([frame({"a": [20.0]}), frame({"b": [30.0]}, protocol="x", protocol_hash="feedfeedfeed")])
+    write_rows(tmp_path / "rows.csv", from_frame(mixed))
+    for words, method in ((["--protocol", "x"], "b"), (["--protocol-hash", HASH[:4]], "a")):
+        assert main(["export", str(tmp_path / "rows.csv"), "--output", str(tmp_path / "out"), *words]) == 0
+        assert pandas.read_csv(tmp_path / "out" / "leaderboard.csv")["method"].tolist() == [method]
+        assert pandas.read_parquet(tmp_path / "out" / "rows.parquet")["method"].tolist() == [method]
+
+
+def test_options_are_written_out(rows, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["export", str(rows), "--output", str(tmp_path / "out"), "--sort", "niqe"])
+    assert "unrecognized arguments: --sort" in capsys.readouterr().err
+
+
+def test_a_paper_chooses_how_its_table_looks(rows, tmp_path):
+    words = ["--format", "tex", "--decimals", "psnr=1,ssim=3", "--no-intervals", "--no-average-rank"]
+    words += ["--caption", "Ours", "--label", "tab:ours"]
+    assert main(["export", str(rows), "--output", str(tmp_path / "out"), *words]) == 0
+    text = (tmp_path / "out" / "leaderboard.tex").read_text()
+    assert r"\caption{Ours}" in text and r"\label{tab:ours}" in text and "scriptsize [" not in text
+    assert "Avg" not in text and pandas.Series(text).str.contains(r"\b\d\d\.\d\b").all()
+    assert f"Protocol dehaze-rgb ({HASH})" in text.split(r"\parbox")[1]
+
+
+@pytest.fixture
+def sets(tmp_path):
+    parts = [realistic(n, seed=n).assign(dataset=name) for name, n in (("Set14", 14), ("Set5", 5))]
+    write_rows(tmp_path / "sets.csv", from_frame(pandas.concat(parts)))
+    return tmp_path / "sets.csv"
+
+
+def test_several_sets_stand_side_by_side_unless_they_are_pooled(sets, tmp_path):
+    out = tmp_path / "out"
+    assert main(["export", str(sets), "--output", str(out)]) == 0
+    table = pandas.read_csv(out / "leaderboard.csv")
+    assert "psnr" not in table and [c for c in table if c.endswith("/psnr")] == ["Set5/psnr", "Set14/psnr"]
+    assert main(["export", str(sets), "--output", str(out), "--dataset", "Set14", "--dataset", "Set5"]) == 0
+    table = pandas.read_csv(out / "leaderboard.csv")
+    assert [c for c in table if c.endswith("/psnr")] == ["Set14/psnr", "Set5/psnr"]
+    assert main(["export", str(sets), "--output", str(out), "--pool"]) == 0
+    assert "Pooled over several sets" in (out / "leaderboard.md").read_text(encoding="utf-8")
+    assert "psnr" in pandas.read_csv(out / "leaderboard.csv")
+    assert main(["export", str(sets), "--output", str(out), "--dataset", "Set5"]) == 0
+    assert pandas.read_csv(out / "leaderboard.csv")["images"].tolist() == [4] * 4
+
+
+def test_a_model_card_is_of_one_set(sets, tmp_path, capsys):
+    words = ["export", str(sets), "--output", str(tmp_path / "out"), "--format", "csv,model-index"]
+    words += ["--hub-method", "net-a", "--hub-dataset", "org/sets"]
+    assert main(words) == 2
+    assert "describes one set; choose it with --dataset" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists() and main([*words, "--dataset", "Set14"]) == 0

@@ -6,10 +6,12 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from errors import UnveilError, WeightsError
+from errors import WeightsError
 from restorers import hub, registry
 from restorers.base import Restorer, count_parameters, load_weights
 from restorers.card import RestorerCard
+from restorers.checkpoint import constructor_arguments
+from restorers.classical.lime import Lime
 from restorers.networks.ptg_rm import (
     CARD,
     ChannelSpatialAttention,
@@ -328,7 +330,40 @@ def test_a_fresh_wrapper_of_any_base_is_the_base_at_odd_sizes_and_comes_back_fro
         torch.testing.assert_close(hub.load(tmp_path / "model", device="cpu")(picture), refined(picture))
 
 
-def test_a_base_that_nobody_can_build_again_is_refused_by_name(tmp_path):
-    write_folder(ptg_rm(Doubler(), guide="none", width=8, dimension=6), tmp_path / "model")
-    with pytest.raises(UnveilError, match="doubler"):
-        hub.load(tmp_path / "model")
+class Darker(Lime):
+    """A class of one's own."""
+
+
+@pytest.mark.parametrize("base", [Doubler, Darker, Lime.of_the_paper], ids=["unknown", "of a known name", "otherwise"])
+def test_a_base_that_could_not_be_built_again_is_refused_when_it_is_saved(base, tmp_path):
+    refined = ptg_rm(base(), guide="none", width=8, dimension=6)
+    for save in (lambda: write_folder(refined, tmp_path / "a"), lambda: refined.save_pretrained(tmp_path / "b")):
+        with pytest.raises(WeightsError, match=f"could not build its base '{base().card.title}' again"):
+            save()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_terms_of_the_base_go_with_the_module():
+    base = registry.create("scl_lle")
+    refined = ptg_rm(base, guide="none", width=8, dimension=6)
+    assert "not for commercial use" in refined.card.licence and refined.card.licence == base.card.licence
+    assert refined.card.trained_on == base.card.trained_on
+    assert refined.card.parameters == count_parameters(refined)
+
+
+def test_a_fresh_module_remembers_its_prior(tmp_path, monkeypatch):
+    from priors import clip
+
+    digest = clip.load("embedded").sha256
+    refined = ptg_rm("dark_channel", width=8)
+    write_folder(refined, tmp_path / "model")
+    assert hub.load(tmp_path / "model", device="cpu").guide_sha256 == refined.guide_sha256 == digest
+    late = small(guide="embedded", dimension=128)
+    late.ready(torch.device("cpu"))
+    assert constructor_arguments(late)["guide_sha256"] == late.guide_sha256 == digest
+
+
+@pytest.mark.parametrize("option", [{"width": 0}, {"dimension": "x"}, {"side": 0}, {"side": True}, {"side": "abc"}])
+def test_arguments_out_of_range_are_named(option):
+    with pytest.raises(ValueError, match=f"{next(iter(option))} is a whole number from"):
+        small(**option)
