@@ -10,6 +10,7 @@ picture's vector exchanged for the next picture's: if that costs nothing, the mo
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,7 @@ def main() -> int:
     for name, changes in controls(recipe.network).items():
         run = arguments.runs / name.replace(" ", "_").replace("=", "")
         changed = load_recipe(RECIPE, common | changes)
+        shutil.rmtree(run, ignore_errors=True)
         figures = fit(changed, Options(data=arguments.data, output=run, cache=arguments.cache, device="cpu"))
         task = create_task(changed)
         rows.append({"trained": name, "steps": arguments.steps, **means([figures]),

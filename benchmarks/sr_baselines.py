@@ -28,6 +28,7 @@ from images import Picture, to_pixels  # noqa: E402
 from restorers import hub, registry  # noqa: E402
 from restorers.base import Restorer  # noqa: E402
 from training.crl_sr import degradation, set5  # noqa: E402
+from training.validate import value_of  # noqa: E402
 
 SCALE = 4
 DEGRADATIONS = ("bicubic", "isotropic1.2", "isotropic2.4", "isotropic3.6", *(f"mode{mode}" for mode in range(1, 6)))
@@ -50,8 +51,8 @@ def measure(method: Restorer, degraded: torch.Tensor, clear: np.ndarray) -> tupl
         restored = method(degraded)
     seconds = time.process_time() - started
     pair = Picture(to_pixels(restored), "", "output"), Picture(clear, "", "reference")
-    psnr, ssim = (m.value for m in score(*pair, ("psnr", "ssim"), get("sr-y4")))
-    return float(psnr or 0), float(ssim or 0), seconds
+    psnr, ssim = (value_of(m) for m in score(*pair, ("psnr", "ssim"), get("sr-y4")))
+    return psnr, ssim, seconds
 
 
 def main() -> int:

@@ -68,7 +68,7 @@ def _find(model: str, revision: str | None, largest: int | None) -> Restorer:
         return registry.create(model)
     scheme, _, named = model.partition(":")
     if not model.strip() or (scheme in ("local-dir", "hf-hub") and not named.strip()):
-        raise UsageError("The name of the model is empty; give a name from 'list', a file, a folder, or ORG/NAME.")
+        raise UsageError("The name of the model is empty; give the name of a method, a file, a folder, or ORG/NAME.")
     if page := _PAGE.fullmatch(model):
         return _load_repository(page[1], revision or page[2], largest)
     if scheme == "hf-hub":

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
+from devices import choose_device
 from errors import SetError, UsageError, WeightsError
 from hashing import sha256_of
 from restorers.base import flush_denormals, load_weights
@@ -55,7 +55,7 @@ def evaluate(
     task = create_task(recipe)
     task.prepare(root, cache)
     load_weights(task.model, weights)
-    where = torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
+    where = choose_device(device)
     model = task.model.to(where).eval()
     pairs = list(task.validation(full=True))
     if limit is not None:

@@ -25,6 +25,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from devices import choose_device
 from errors import UnveilError, UsageError, WeightsError
 from restorers.base import flush_denormals
 from training.ema import Average
@@ -72,6 +73,7 @@ def fit(recipe: Recipe, options: Options) -> dict[str, float]:
     Raises:
         UnveilError: The data is not there, the state does not fit, or the loss is no longer finite.
     """
+    _check_output(options)
     accelerator = start_accelerator(recipe, options.device)
     recipe = check_manifest(recipe, options.data)
     torch.manual_seed(recipe.seed)
@@ -94,6 +96,20 @@ def fit(recipe: Recipe, options: Options) -> dict[str, float]:
     return figures
 
 
+def _check_output(options: Options) -> None:
+    """Refuse to begin a run in the folder of another.
+
+    Raises:
+        UsageError: There is one, and it is not to be gone on with.
+    """
+    if options.changed and not options.resume:
+        raise UsageError("--changed goes on with a run by another recipe; give --resume with it.")
+    if not options.resume and (options.output / STATE).exists():
+        raise UsageError(
+            f"{options.output} holds a run; go on with it by --resume, choose another --output, or delete the folder."
+        )
+
+
 def start_accelerator(recipe: Recipe, device: str) -> Accelerator:
     """Processes, device and autocast.
 
@@ -103,9 +119,7 @@ def start_accelerator(recipe: Recipe, device: str) -> Accelerator:
     # Its functions keep the group that there is when they are first imported, as PyTorch does while it wraps a network:
     # so they are imported while there is none (see the end of ``fit``).
     import_module("torch.distributed.nn.functional")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("There is no CUDA device here; use --device cpu or auto.")
-    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    on_cpu = choose_device(device).type == "cpu"
     flush_denormals()
     if not on_cpu:
         torch.backends.cudnn.benchmark = True

@@ -10,10 +10,12 @@ from typing import Any
 
 from safetensors import safe_open
 
-from errors import WeightsError
+from errors import UsageError, WeightsError
 from hashing import sha256_of
 from restorers.base import count_parameters
+from restorers.classical import entries
 from restorers.networks import architecture, card_of, create_embedded
+from restorers.registry import check_name
 from training.recipe import load_recipe
 from training.restorer_task import WEIGHTS_FILE
 
@@ -32,6 +34,7 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
         name: Of the method; default: the recipe's.
 
     Raises:
+        UsageError: No method can have this name.
         WeightsError: The run was not evaluated, its weights changed since, are too large or do not fit. What was
             published under this name before is then left as it was.
     """
@@ -39,6 +42,8 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
     if not weights.is_file() or not evaluation.is_file():
         raise WeightsError(f"{run} has no measured weights; run 'python -m training evaluate {run} --data ROOT' first.")
     recipe = load_recipe(run / "recipe.yaml")
+    name = name or recipe.name
+    _check_name(name)
     figures = json.loads(evaluation.read_text(encoding="utf-8"))
     digest = sha256_of(weights)
     if figures["weights_sha256"] != digest:
@@ -47,7 +52,6 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
         )
     if weights.stat().st_size > LARGEST:
         raise WeightsError(f"{weights} has {weights.stat().st_size / 1e6:.1f} MB; embedded files have at most 12 MB.")
-    name = name or recipe.name
     options = dict(recipe.network)
     arch = str(options.pop("architecture"))
     model = architecture(arch).load()(**options)
@@ -95,3 +99,15 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
         weights_part.unlink(missing_ok=True)
         facts_part.unlink(missing_ok=True)
     return facts
+
+
+def _check_name(name: str) -> None:
+    others = [card.name for card, _ in entries()]
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise UsageError(
+            f"No method can be called {name!r}; use lower case without spaces, '=', ',' and '/', with --name."
+        ) from error
+    if name in others:
+        raise UsageError(f"{name!r} is a method without weights already; choose another one with --name.")

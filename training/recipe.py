@@ -100,12 +100,10 @@ class Recipe:
         for kind in fields(self):
             self._check_type(kind.name, str(kind.type))
         try:  # JSON has text for keys, and YAML 1.1 for rates without a dot
-            restarts = {int(step): float(rate) if isinstance(rate, str) else rate for step, rate in self.restarts.items()}
+            restarts = {int(step): number(rate, "restarts", above=0) for step, rate in self.restarts.items()}
         except (TypeError, ValueError) as error:
             raise UsageError(f"Recipe {self.name}: restarts are steps with their rates ({error}).") from error
         object.__setattr__(self, "restarts", restarts)
-        for rate in restarts.values():
-            number(rate, "restarts", above=0)
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and not least <= value < math.inf:
@@ -175,27 +173,6 @@ def load_recipe(path: str | Path, changes: Mapping[str, Any] | None = None) -> R
         return Recipe(**values)
     except TypeError as error:
         raise UsageError(f"Recipe {path.name} is not complete ({error}).") from error
-
-
-def check_name(name: str) -> None:
-    """Make sure that the weights of a recipe can become a method of this name.
-
-    Raises:
-        UsageError: The registry does not take such names, or a method that needs no weights has this one.
-    """
-    from restorers.classical import entries
-    from restorers.registry import Registry
-
-    methods = Registry()
-    methods.register(*entries())
-    card = methods.cards()[0]
-    try:
-        methods.register((replace(card, name=name), lambda: methods.create(card.name)))
-    except ValueError as error:
-        raise UsageError(
-            f"{name!r} cannot name a method; use lower case without spaces, '=', ',' and '/', and none of "
-            f"{', '.join(entry.name for entry in methods.cards())}."
-        ) from error
 
 
 def check_manifest(recipe: Recipe, root: Path) -> Recipe:

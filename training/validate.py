@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from errors import MetricError
 from eval.metrics.psnr import psnr
 from eval.metrics.ssim import ssim
 from eval.protocol import DEFAULT, get
-from eval.scoring import score
+from eval.scoring import Measurement, score
 from images import Picture, to_pixels
 
 SHEET_HEIGHT = 240
@@ -68,7 +69,18 @@ def _measure(picture: Tensor, reference: Tensor, protocol: str) -> dict[str, flo
         x, y = (t[0].permute(1, 2, 0).clamp(0, 1).numpy() for t in (picture, reference))
         return {"psnr": psnr(x, y, 1.0), "ssim": ssim(x, y, peak=1.0)}
     pair = (Picture(to_pixels(t), "", name) for t, name in ((picture, "output"), (reference, "reference")))
-    return {m.metric: float(m.value or 0) for m in score(*pair, ("psnr", "ssim"), get(protocol))}
+    return {m.metric: value_of(m) for m in score(*pair, ("psnr", "ssim"), get(protocol))}
+
+
+def value_of(measurement: Measurement) -> float:
+    """What was measured.
+
+    Raises:
+        MetricError: Nothing was, which must not count as 0 dB.
+    """
+    if measurement.value is None:
+        raise MetricError(measurement.error or f"{measurement.metric} has no value here.")
+    return measurement.value
 
 
 @torch.no_grad()

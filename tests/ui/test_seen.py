@@ -8,7 +8,7 @@ import pytest
 
 from errors import PromptError, SetError
 from priors.clip import ClipPrior, load
-from priors.evaluate import compare
+from priors.evaluate import encode_folders, rank
 from priors.prompts import PromptSet
 from tests.priors.tiny import picture, write_clip
 from tests.ui.conftest import hazy, noise_picture, png, zipped
@@ -38,7 +38,7 @@ def test_the_page_and_the_command_line_give_one_table(prior: ClipPrior, labelled
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
     ranked, skipped = compare_words(prior, zipped(tmp_path / "labelled.zip", labelled), SETS)
-    assert ranked.equals(compare(prior, tmp_path / "hazy", tmp_path / "clear", SETS))
+    assert ranked.equals(rank(prior, encode_folders(prior, tmp_path / "hazy", tmp_path / "clear"), SETS))
     assert skipped == ()
     shown = ranking_table(ranked)
     assert "&lt;turned&gt;" in shown
