@@ -408,7 +408,7 @@ class PtgRm(Restorer):
         if not _comes_back(self.base):
             raise WeightsError(
                 f"{self.card.title} cannot be saved, because a saved copy could not build its base "
-                f"{self.base.card.title!r} again; wrap one of this project's networks or a method from 'list'."
+                f"{self.base.card.title!r} again; wrap one of this project's networks or methods."
             )
 
     def vector(self, x: Tensor) -> Tensor:
