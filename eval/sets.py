@@ -110,7 +110,7 @@ def open_set(
 
 def _nothing_in(listing: Listing) -> str:
     reason = f" ({listing.remarks[0]})" if listing.remarks else ""
-    return f"{listing.name} holds no pictures{reason}; PNG, JPEG, WebP, TIFF and BMP files are read."
+    return f"{listing.name} holds no pictures{reason}; PNG, JPEG, WebP, TIFF, BMP, PPM and PGM files are read."
 
 
 def _pair_two_places(listing: Listing, other: Listing, pairing: str) -> tuple[list[Pair], PairingReport]:

@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOOR = {"command_line", "compiled", "devices", "errors", "hashing", "version", "images", "resample", "guided_filter"}
+FLOOR = {
+    "command_line",
+    "compiled",
+    "devices",
+    "errors",
+    "hashing",
+    "version",
+    "images",
+    "resample",
+    "guided_filter",
+    "decoding",
+    "icc",
+    "netpbm",
+}
 ALLOWED = {
     "app": {"ui", "errors", "version"},
     "ui": {"ui", "eval", "restorers", "priors"} | FLOOR,
@@ -26,6 +39,9 @@ LIGHT = (
     "hashing",
     "version",
     "images",
+    "decoding",
+    "icc",
+    "netpbm",
     "resample",
     "guided_filter",
     "restorers.card",

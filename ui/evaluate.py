@@ -325,7 +325,9 @@ def _place(folder: Path, side: str, paths: Sequence[str]) -> str:
     packed = [name for name in names if name.lower().endswith(ARCHIVES)]
     strange = [name for name in names if name not in packed and not is_picture_name(name)]
     if strange:
-        raise SetError(f"{strange[0]} is neither a picture nor a zip; give PNG, JPEG, WebP, TIFF, BMP, or one zip.")
+        raise SetError(
+            f"{strange[0]} is neither a picture nor a zip; give PNG, JPEG, WebP, TIFF, BMP, PPM, PGM, or one zip."
+        )
     if packed and len(names) > 1:
         raise SetError("Give either one zip or pictures, not both; put all of them into one zip.")
     gather(paths, folder / side)

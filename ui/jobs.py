@@ -28,7 +28,7 @@ from errors import UnveilError, UsageError
 from eval import protocol as protocols
 from eval.archives import UPLOAD_LIMITS
 from eval.leaderboard import Leaderboard, build
-from eval.methods import Method, parse_method
+from eval.methods import Method, parse_method, remarks
 from eval.sets import ImageSet, open_set
 from eval.store import Store
 from ui.board_names import board_name, result_names
@@ -265,7 +265,8 @@ class Jobs:
                 name = board_name(board, spec.title, image_set.pairs)
                 others = result_names(board, name, methods, image_set.pairs)
             renamed = ", ".join(f"{mine} as {other}" for mine, other in others.items())
-            state = JobState("running", message=image_set.report.sentence, board=name, renamed=renamed)
+            said = " ".join((image_set.report.sentence, *remarks(methods, image_set.pairs)))
+            state = JobState("running", message=said, board=name, renamed=renamed)
             write_state(folder, state)
             for progress in run(plan, store, workers=self.settings.workers, stop=stop):
                 if board is not None:

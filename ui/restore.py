@@ -90,9 +90,9 @@ def build(engine: Engine) -> gr.Dropdown:
             record: gr.HTML(result.record, visible=True),
         }
 
-    def draw_tiff(path: str | None, request: gr.Request) -> gr.Image:
-        """Browsers draw no TIFF: a PNG stands in for it on the page. What is restored is the file itself."""
-        if not path or Path(path).suffix.lower() not in (".tif", ".tiff"):
+    def draw_for_browser(path: str | None, request: gr.Request) -> gr.Image:
+        """Browsers draw no TIFF and no PPM: a PNG stands in on the page. What is restored is the file itself."""
+        if not path or Path(path).suffix.lower() not in (".tif", ".tiff", ".ppm", ".pgm", ".pnm"):
             return gr.Image(visible=False)
         drawn = engine.scratch.folder(request) / f"{safe_stem(path)}.png"
         try:
@@ -112,7 +112,7 @@ def build(engine: Engine) -> gr.Dropdown:
     inputs = [picture, method, refine]
     task.input(lambda chosen: gr.Dropdown(**engine.method_choices(chosen)), task, method, api_visibility="private")
     method.change(describe, method, [about, refine], api_visibility="private")
-    picture.change(draw_tiff, picture, drawing, api_visibility="private", show_progress="hidden")
+    picture.change(draw_for_browser, picture, drawing, api_visibility="private", show_progress="hidden")
     asked = start.click(
         restore, inputs, outputs, concurrency_id="compute", concurrency_limit=1, api_visibility="private"
     )

@@ -29,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
     for p in presets:
         default = " [default]" if p.name == protocol.DEFAULT else ""
         print(f"{p.name}{default}: {p.purpose}\n    {p.sentence}\n")
-    print("Sizes that differ: add +center-crop, +sots-10px, +resize-output or +resize-reference to a name.")
+    print("Sizes that differ: add +modcrop, +center-crop, +sots-10px, +resize-output or +resize-reference to a name.")
     return 0

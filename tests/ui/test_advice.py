@@ -30,6 +30,7 @@ OUT_OF_REACH = (
     "--methods", "No metric is named", "--workers", "--shard", "Ray", "give --reference as well",
     "--device auto or cpu", "--dtype bf16", "hf auth login' or set HF_TOKEN.", "eval costs",
     "--metrics psnr,ssim,niqe", "You are not logged in", "--arch and the file",
+    "replace it with --overwrite",
 )  # fmt: skip
 """What only a command line can do wrong: the page has no such option, or checks it first."""
 
