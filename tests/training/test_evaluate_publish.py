@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from errors import SetError, UsageError, WeightsError
+from errors import MetricError, SetError, UsageError, WeightsError
+from eval.scoring import Measurement
 from hashing import sha256_of
 from restorers.networks import WEIGHTS, architecture, entries
 from tests.training import toy_data
@@ -18,6 +19,7 @@ from training.evaluate import evaluate
 from training.publish import publish
 from training.recipe import Recipe, load_recipe
 from training.restorer_task import write_weights
+from training.validate import value_of
 
 
 def write_run(folder, seed=0):
@@ -128,3 +130,9 @@ def test_averaged_weights_are_a_run_of_their_own(tmp_path):
         wanted = 0.75 * first[key].float() + 0.25 * second[key].float()
         torch.testing.assert_close(tensor.float(), wanted, atol=1e-3, rtol=1e-3)
     assert load_recipe(tmp_path / "mean" / "recipe.yaml") == load_recipe(tmp_path / "second" / "recipe.yaml")
+
+
+def test_what_has_no_value_does_not_count_as_0_db():
+    with pytest.raises(MetricError, match="too small"):
+        value_of(Measurement("ssim", None, "The picture is too small."))
+    assert value_of(Measurement("psnr", 0.0)) == 0.0

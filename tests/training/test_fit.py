@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -244,6 +245,28 @@ def test_two_processes_equal_one_with_the_same_batch(growth, data, cache, tmp_pa
     assert together == pytest.approx(alone, abs=2e-6)
     psnr = float(read_rows(tmp_path / "run" / "validation.csv")[0]["psnr"])
     assert psnr == pytest.approx(figures["psnr"], abs=1e-3)
+
+
+def test_no_run_begins_in_the_folder_of_another(straight, data, cache):
+    recipe = Recipe(**toy_data.recipe())
+    before = (straight[0] / "state.pt").read_bytes()
+    with pytest.raises(UsageError, match="go on with it by --resume"):
+        fit(recipe, options(data, cache, straight[0]))
+    with pytest.raises(UsageError, match="give --resume with it"):
+        fit(recipe, options(data, cache, straight[0], changed=True))
+    assert (straight[0] / "state.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["AECR_Mine", "my net", "../up", "lime"])
+def test_a_name_that_no_method_can_have_is_not_published(name, straight, data, cache, tmp_path):
+    from training.evaluate import evaluate
+    from training.publish import publish
+
+    run = Path(shutil.copytree(straight[0], tmp_path / "run"))
+    evaluate(run, data, cache, device="cpu", limit=1)
+    with pytest.raises(UsageError, match="--name"):
+        publish(run, tmp_path / "assets", name=name)
+    assert not (tmp_path / "assets").exists()
 
 
 def test_evaluate_and_publish_make_an_embedded_method(straight, data, cache, tmp_path, capsys):
