@@ -234,15 +234,14 @@ class _Kept:
             ImageError: The file is gone.
         """
         with self._lock:
+            known, made = self._items.pop((path, part), (None, None))
             try:
                 status = os.stat(path)
-            except OSError as error:
-                self._items.pop((path, part), None)
+                stamp = status.st_mtime_ns, status.st_size
+                if known != stamp:
+                    made = make(path)
+            except FileNotFoundError as error:  # gone before the look at it, or between that and the opening
                 raise ImageError(f"{Path(path).name} is no longer there; give it again.") from error
-            stamp = status.st_mtime_ns, status.st_size
-            known, made = self._items.pop((path, part), (None, None))
-            if known != stamp:
-                made = make(path)
             self._items[path, part] = stamp, made
             if len(self._items) > self._most:
                 self._items.popitem(last=False)

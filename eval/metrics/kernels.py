@@ -72,7 +72,7 @@ def weighted_sum(rgb: np.ndarray, red: float, green: float, blue: float, offset:
     return plane
 
 
-@compiled(FUSED)
+@compiled(FUSED, within=True)
 def _moments(
     x: np.ndarray, y: np.ndarray, i: int, start: int, stop: int, ring: np.ndarray, slot: int, offset: int
 ) -> None:
@@ -95,7 +95,7 @@ def _moments(
         product[j] = a * b
 
 
-@compiled(FUSED)
+@compiled(FUSED, within=True)
 def _down(ring: np.ndarray, q: int, oldest: int, w: np.ndarray, upper: np.ndarray, lower: np.ndarray, n: int) -> None:
     """Eleven taps down map ``q``, for two output rows at once: they share ten of their twelve input rows."""
     a0, a1, a2 = ring[oldest % _RING, q], ring[(oldest + 1) % _RING, q], ring[(oldest + 2) % _RING, q]
@@ -110,7 +110,7 @@ def _down(ring: np.ndarray, q: int, oldest: int, w: np.ndarray, upper: np.ndarra
         lower[j] = w0 * b6 + w1 * (b5 + b7) + w2 * (b4 + b8) + w3 * (b3 + b9) + w4 * (b2 + b10) + w5 * (b1 + a11[j])
 
 
-@compiled(FUSED)
+@compiled(FUSED, within=True)
 def _across(row: np.ndarray, step: int, w: np.ndarray, out: np.ndarray, n: int) -> None:
     """Eleven taps along a row, ``step`` samples apart."""
     a0, a1, a2, a3 = row, row[step:], row[2 * step :], row[3 * step :]
@@ -128,7 +128,7 @@ def _across(row: np.ndarray, step: int, w: np.ndarray, out: np.ndarray, n: int) 
         )
 
 
-@compiled(SUM)
+@compiled(SUM, within=True)
 def _similarity(maps: np.ndarray, n: int, c1: float, c2: float, normalisation: float) -> float:
     """Sum of SSIM along one row of filtered maps (μx, μy, E[x² + y²], E[xy])."""
     total = 0.0

@@ -68,7 +68,7 @@ def halve(plane: np.ndarray) -> np.ndarray:
     return out
 
 
-@compiled()
+@compiled(within=True)
 def _take_row(plane: np.ndarray, i: int, left: int, scale: float, values: np.ndarray, squares: np.ndarray) -> None:
     """A piece of a row and its squares; pixels beyond the plane repeat its edge."""
     height, width = plane.shape
@@ -85,7 +85,7 @@ def _take_row(plane: np.ndarray, i: int, left: int, scale: float, values: np.nda
         squares[j] = values[j] * values[j]
 
 
-@compiled()
+@compiled(within=True)
 def _seven(
     r0: np.ndarray,
     r1: np.ndarray,
@@ -104,7 +104,7 @@ def _seven(
         out[j] = w0 * r3[j] + w1 * (r2[j] + r4[j]) + w2 * (r1[j] + r5[j]) + w3 * (r0[j] + r6[j])
 
 
-@compiled()
+@compiled(within=True)
 def _normalise(centre: np.ndarray, mean: np.ndarray, deviation: np.ndarray, out: np.ndarray, count: int) -> None:
     """(x - μ) / (σ + 1); ``deviation`` comes as E[x²] and is left as σ."""
     for j in range(count):
@@ -113,7 +113,7 @@ def _normalise(centre: np.ndarray, mean: np.ndarray, deviation: np.ndarray, out:
         out[j] = (centre[j] - mean[j]) / (deviation[j] + 1.0)
 
 
-@compiled(SUM)
+@compiled(SUM, within=True)
 def _sum(values: np.ndarray, count: int) -> float:
     total = 0.0
     for j in range(count):
@@ -121,7 +121,7 @@ def _sum(values: np.ndarray, count: int) -> float:
     return total
 
 
-@compiled(SUM)
+@compiled(SUM, within=True)
 def _signed_sums(a: np.ndarray, b: np.ndarray, count: int, sums: np.ndarray) -> None:
     """The sums the AGGD fit needs of the products a b: negatives, positives, their squares, absolute values."""
     negatives = positives = negative_squares = positive_squares = absolute = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -187,3 +188,36 @@ def test_after_the_warm_up_scoring_compiles_nothing() -> None:
     assert done.returncode == 0, done.stderr
     number, fresh = done.stdout.split(maxsplit=1)
     assert int(number) >= 8 and fresh.strip() == "[]"
+
+
+_VALUES = """
+import sys
+import numpy as np
+from eval import protocol, scoring
+from eval.metrics.niqe_model import embedded_model
+from images import Picture
+
+noise = np.random.default_rng(1).integers(0, 256, (2, 120, 210, 3), dtype=np.uint8)
+for dtype in sys.argv[1:]:
+    pair = [Picture(pixels.astype(dtype), "", "noise") for pixels in noise]
+    for name in protocol.names():
+        scores = scoring.score(*pair, ("psnr", "ssim", "niqe"), protocol.get(name), niqe_parameters=embedded_model())
+        print(dtype, name, [(one.metric, one.value) for one in scores])
+"""
+
+
+def test_processes_that_compile_and_that_find_machine_code_give_the_same_bits(tmp_path) -> None:
+    """Loops of one picture type compiled, loops of another compiled beside cached ones, all loops cached."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", _VALUES, *dtypes],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        for dtypes in (["uint8"], ["uint16"], ["uint8", "uint16"])
+    ]
+    assert printed[0] + printed[1] == printed[2] and "ssim" in printed[0][0]
