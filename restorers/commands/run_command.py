@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import ImageError, UnveilError, UsageError
+from images import is_picture_name
 from restorers.targets import check_targets, find_clashes
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ def execute(arguments: argparse.Namespace) -> int:
     output = Path(arguments.output)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{arguments.output} is a file; --output names a folder.")
+    if is_picture_name(output.name) and not output.exists():
+        raise UsageError(
+            f"{arguments.output} names a picture; --output is a folder, in which results keep their pictures' names."
+        )
     paths, unread = find_inputs(arguments.inputs)
     clashes = find_clashes(paths, output)
     check_targets([path for path in paths if path not in clashes], output, overwrite=arguments.overwrite)

@@ -129,6 +129,12 @@ def test_pictures_that_are_not_read_are_named_once(capsys, pictures, tmp_path):
     assert err.startswith("7 files left out: anim.gif (") and err.endswith("3.psd (PSD is not read), and 2 more\n")
 
 
+def test_an_output_named_as_a_picture_is_refused_and_no_folder_of_that_name_made(capsys, pictures, tmp_path):
+    words = ("run", "--model", "lime", pictures / "p1.png", "--output", tmp_path / "restored.png")
+    failed(capsys, 2, "restored.png names a picture; --output is a folder", *words)
+    assert not (tmp_path / "restored.png").exists()
+
+
 def test_the_device_is_looked_at_first(capsys, pictures):
     words = ("run", "--model", "lime", pictures, "--output", pictures)
     failed(capsys, 2, "no device called 'banana'", *words, "--device", "banana")
