@@ -8,7 +8,7 @@ import numpy as np
 
 from errors import MetricError
 from eval.metrics.color import grey, luma
-from eval.protocol import MODCROP, Protocol
+from eval.protocol import MODCROP, Protocol, names
 from images import Picture
 from resample import imresize
 
@@ -94,9 +94,11 @@ def _match_sizes(x: np.ndarray, y: np.ndarray, protocol: Protocol, notes: list[s
         layout, example, more = "; this is the layout of SOTS indoor", "sots-10px", f"or center-crop, {more[3:]}"
     elif few:  # the other policies would compare pixels that do not belong together
         example, more = "modcrop", "the larger is cut at the bottom and right, to a multiple of the scale"
+    preset = protocol.name.partition("+")[0]
+    policy = f"for example {preset}+{example}" if preset in names() else f'for example "size_mismatch": "{example}"'
     raise MetricError(
         f"Sizes differ: {sizes}{layout}; restore at the input's size, or name a policy in the protocol, "
-        f"for example {protocol.name.partition('+')[0]}+{example} ({more})."
+        f"{policy} ({more})."
     )
 
 

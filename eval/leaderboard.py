@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from errors import MetricError, UnknownNameError, UsageError, check_names
+from eval import protocol as presets
 from eval import stats
 from eval.cases import compare, worst_cases
 from eval.column import Column, PairedTest, show, sort_value
+from eval.protocol import Protocol
 from eval.rows import WHOLE_PICTURE
 from eval.selection import Failure, Selection, select
 from eval.wording import listed
@@ -133,7 +135,7 @@ class Leaderboard:
 def build(
     frame: pandas.DataFrame,
     *,
-    protocol: str | None = None,
+    protocol: str | Protocol | None = None,
     dataset: str | None = None,
     metrics: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
@@ -153,7 +155,8 @@ def build(
 
     Args:
         frame: Score rows with the columns of `eval.rows.COLUMNS`, in any order.
-        protocol: Which protocol to rank when `frame` holds several: its name, its hash or the hash's beginning.
+        protocol: Which protocol to rank when `frame` holds several: its name, its hash or the hash's beginning. One of
+            your own is given itself, so that the table can say what it does: rows carry its name and hash alone.
         dataset: Which set to rank when `frame` holds several; None pools them, and says so.
         metrics: Which metrics, in which order; None takes all, registry order.
         methods: Which methods; None takes all.
@@ -177,7 +180,9 @@ def build(
         raise UsageError(f"images must be 'common' or 'all', not {images!r}.")
     if costs and timings:
         raise UsageError("Costs that were measured and times of the rows do not compare; ask for one of them.")
-    chosen = select(frame, protocol=protocol, dataset=dataset, ordered=_registry_order(metrics))
+    definition = protocol if isinstance(protocol, Protocol) else None
+    asked = definition.hash if definition else protocol
+    chosen = select(frame, protocol=asked, dataset=dataset, ordered=_registry_order(metrics))
     _check_scores(chosen)
     names = _pick("method", methods, sorted(chosen.provenance))
     wanted = _pick("metric", metrics, list(chosen.values))
@@ -187,7 +192,7 @@ def build(
     columns = {m: Column.of(m, facts[m], chosen.values[m], names, images, level, notes) for m in wanted}
     failures, unreferenced = _missing(chosen, names, facts)
     table = _with_trace(_table(names, columns, failures, sort_by), chosen, costs or {}, timings)
-    sentence, protocol_json = _protocol(chosen.protocol, chosen.protocol_hash)
+    sentence, protocol_json = _protocol(chosen.protocol, chosen.protocol_hash, definition)
     order = list(table["method"])
     return Leaderboard(
         metrics=tuple(wanted),
@@ -368,12 +373,10 @@ def _spec(metric: str) -> MetricSpec:
     return registry.spec(metric)
 
 
-def _protocol(name: str, digest: str) -> tuple[str, dict[str, Any]]:
+def _protocol(name: str, digest: str, definition: Protocol | None) -> tuple[str, dict[str, Any]]:
     """The protocol's sentence and fields; rows of a protocol we do not know keep their name and hash."""
-    from eval import protocol
-
     try:
-        known = protocol.get(name)
+        known = definition or presets.get(name)
     except UnknownNameError:
         known = None
     if known is not None and digest in ("", known.hash):

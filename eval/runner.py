@@ -24,6 +24,7 @@ from eval.sets import ImageSet
 from eval.sources import BrokenSource, Source
 from eval.store import Store
 from eval.units import Job, Outcome, Unit, check_model, kept_store, variant_of
+from eval.wording import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +141,7 @@ def make_plan(
     lacking = [name for name in names if spec(name).needs_reference]
     if lacking and not (images.has_references if has_references is None else has_references):
         raise UsageError(
-            f"{', '.join(lacking)} compare with a reference and this set has none; give --reference, or --metrics niqe."
+            f"This set has no references for {listed(lacking)} to compare with; give --reference, or --metrics niqe."
         )
     model = resolve_model(niqe_parameters, protocol.niqe) if "niqe" in names else None
     return Plan(images, tuple(methods), Job(tuple(names), protocol, model, dataset, device))

@@ -12,6 +12,7 @@ from errors import UsageError, check_names
 from eval import stats
 from eval.column import sort_value
 from eval.leaderboard import COSTS, Leaderboard, build, check_costs
+from eval.protocol import Protocol
 from eval.rows import WHOLE_PICTURE
 from eval.selection import Failure, comparable
 from images import natural_key
@@ -112,7 +113,7 @@ Ranking: TypeAlias = Leaderboard | Suite
 def build_suite(
     frame: pandas.DataFrame,
     *,
-    protocol: str | None = None,
+    protocol: str | Protocol | None = None,
     datasets: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
@@ -141,7 +142,8 @@ def build_suite(
         UnknownNameError: A method or metric that no set has.
         MetricError: A set has rows, but every one of them is an error.
     """
-    rows, notes = comparable(frame, protocol=protocol, datasets=datasets)
+    asked = protocol.hash if isinstance(protocol, Protocol) else protocol
+    rows, notes = comparable(frame, protocol=asked, datasets=datasets)
     names = list(dict.fromkeys(datasets)) if datasets else sorted(rows["dataset"].unique(), key=natural_key)
     if len(names) == 1:
         chosen = {"metrics": metrics, "methods": methods, "sort_by": sort_by, "costs": costs}
@@ -161,7 +163,7 @@ def build_suite(
         if part.empty or (metrics and not wanted and there != {WHOLE_PICTURE}):
             raise UsageError(f"The set {name!r} has no rows of these methods and metrics; choose sets without it.")
         known = {method: cost for method, cost in (costs or {}).items() if method in set(part["method"])}
-        boards.append(build(part, metrics=wanted or None, sort_by=sort_by, costs=known, **options))
+        boards.append(build(part, protocol=protocol, metrics=wanted or None, sort_by=sort_by, costs=known, **options))
     told = [f"{called(board)}: {note}" for board in boards for note in board.notes]
     return Suite(tuple(boards), _table(boards, sort_by), (*notes, *told))
 

@@ -65,8 +65,8 @@ def in_browser(said: object) -> str:
     """An error's sentence with what to do about it on this page.
 
     Example:
-        >>> in_browser("ssim compare with a reference and this set has none; give --reference, or --metrics niqe.")
-        'ssim compare with a reference and this set has none; add references, or tick NIQE alone.'
+        >>> in_browser("This set has no references for ssim to compare with; give --reference, or --metrics niqe.")
+        'This set has no references for ssim to compare with; add references, or tick NIQE alone.'
     """
     return to_callers(
         _POLICY.sub(

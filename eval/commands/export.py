@@ -46,8 +46,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def _add_choices(parser: argparse.ArgumentParser) -> None:
     """What is ranked."""
     group = parser.add_argument_group("what is ranked")
-    group.add_argument("--protocol", "--protocol-hash", metavar="NAME|HASH", help="which protocol, where the rows hold "
-                       "several: its name, its hash or the hash's beginning")  # fmt: skip
+    group.add_argument("--protocol", "--protocol-hash", metavar="NAME|HASH|FILE", help="which protocol, where the rows "
+                       "hold several: name, hash or its beginning, or the JSON file of one of your own")  # fmt: skip
     group.add_argument("--dataset", action="append", metavar="NAME", help="which set, where the rows hold several; "
                        "repeat it for several, in the order of the columns (default: all)")  # fmt: skip
     group.add_argument("--pool", action="store_true", help="pool the sets, every image weighing the same, instead of "
@@ -86,6 +86,7 @@ def _add_looks(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, rank, write, and print the paths written."""
     from errors import UsageError, check_names
+    from eval import console
     from eval.efficiency import load
     from eval.export import FORMATS, LOOKS, write_all
     from eval.leaderboard import build
@@ -108,8 +109,10 @@ def run(args: argparse.Namespace) -> int:
     frame = read(args.rows)
     if args.timings and frame["seconds"].isna().all():
         raise UsageError("These rows carry no restoring times; give a store (.sqlite) of a run that restored pictures.")
+    own = args.protocol and args.protocol.lower().endswith(".json")
+    protocol = console.protocol_of(args.protocol) if own else args.protocol
     options = {
-        "protocol": args.protocol,
+        "protocol": protocol,
         "metrics": _listed(args.metrics),
         "methods": _listed(args.methods),
         "images": args.images,

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             console.tell("Stopped. What is done is kept; the same command goes on.")
             return 130
         frame = plan.frame(store)
-    board = build(frame, methods=names, images=args.images, costs=costs, timings=args.timings)
+    board = build(frame, protocol=chosen, methods=names, images=args.images, costs=costs, timings=args.timings)
     write_all(board, frame, args.output)
     print(to_report(board) if args.json else board_text(board))
     if not args.json:

@@ -35,6 +35,9 @@ def test_different_sizes_are_refused_with_the_fix() -> None:
         align(_picture(noise(20, 30)), _picture(noise(20, 38)), BASE)
     with pytest.raises(MetricError, match=r"SOTS indoor.*dehaze-rgb\+sots-10px"):
         align(_picture(noise(460, 620)), _picture(noise(480, 640)), BASE)
+    mine = replace(BASE, name="lab-x")  # a file has the policy inside, where no name takes one after a plus
+    with pytest.raises(MetricError, match=r'for example "size_mismatch": "sots-10px"'):
+        align(_picture(noise(460, 620)), _picture(noise(480, 640)), mine)
 
 
 def test_sots_cut_takes_ten_pixels_and_nothing_else() -> None:

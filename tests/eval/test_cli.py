@@ -100,7 +100,7 @@ def test_a_set_with_everything_wrong_is_scored_as_far_as_it_goes(folders, tmp_pa
         (["score", "--input", "empty.zip", "--output", "r.csv"], 1, "empty.zip is an empty zip"),
         (["score", "--input", "texts.zip", "--output", "r.csv"], 1, "texts.zip holds no pictures"),
         (["score", "--input", "set/hazy", "--output", "r.xlsx"], 2, "end the name with .csv"),
-        (["score", "--input", "set/hazy", "--metrics", "psnr", "--output", "r.csv"], 2, "this set has none"),
+        (["score", "--input", "set/hazy", "--metrics", "psnr", "--output", "r.csv"], 2, "has no references for psnr"),
         (["score", "--input", "set/hazy", "--protocol", "dehaze", "--output", "r.csv"], 2, "no protocol called"),
         (["score", "--input", "set/hazy", "--shard", "4/4", "--output", "r.csv"], 2, "the first of four shards"),
         (["score", "--input", "set/hazy", "--method", "a,b", "--output", "r.csv"], 2, "is no name"),

@@ -2,6 +2,7 @@ import doctest
 import importlib
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -15,6 +16,7 @@ from eval.efficiency import Efficiency
 from eval.export import to_csv, to_html, to_latex, to_markdown, to_report
 from eval.leaderboard import build, compare, show, worst_cases
 from eval.rows import to_frame
+from eval.suite import build_suite
 from tests.eval.boards import HASH, frame, realistic, row
 
 
@@ -253,6 +255,18 @@ def test_protocol_travels(board):
     assert unknown.protocol == "lab-x (0123456789ab): its definition did not travel with the rows."
     stale = build(frame({"a": [1.0]}, protocol_hash="0123456789ab"))
     assert "did not travel" in stale.protocol  # a name we know with a hash we do not is not our protocol
+
+
+def test_a_protocol_of_ones_own_selects_its_rows_and_says_what_it_does():
+    mine = replace(protocol.get("dehaze-rgb"), name="lab-x", border=8)
+    ours = frame({"a": [1.0]}, protocol="lab-x", protocol_hash=mine.hash)
+    for rank in (build, build_suite):
+        board = rank(pandas.concat([ours, frame({"a": [2.0]})]), protocol=mine)
+        assert (board.protocol, board.protocol_hash) == (mine.sentence, mine.hash) and "8 pixels" in board.protocol
+    two = pandas.concat([ours, ours.assign(dataset="other")])
+    assert build_suite(two, protocol=mine).protocol == mine.sentence
+    with pytest.raises(UsageError, match="no score rows of protocol"):
+        build(frame({"a": [2.0]}), protocol=replace(mine, border=9))
 
 
 def test_costs_stand_beside_the_scores_and_times_only_on_request():

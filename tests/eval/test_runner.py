@@ -267,7 +267,7 @@ def test_a_stop_keeps_what_was_done(folders, store, tmp_path, monkeypatch):
 
 
 def test_plans_are_checked_before_anything_is_scored(folders):
-    with pytest.raises(UsageError, match=r"psnr compare with a reference and this set has none; give --reference"):
+    with pytest.raises(UsageError, match=r"This set has no references for psnr to compare with; give --reference"):
         make_plan(open_set(folders[0]), parse_methods("input"), ["psnr", "niqe"], get("dehaze-rgb"))
     with pytest.raises(UnknownNameError):
         plan_of(folders, metrics=("psrn",))
