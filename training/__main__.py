@@ -104,7 +104,7 @@ def _data_options(command: argparse.ArgumentParser) -> None:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    from training.fit import Options, fit
+    from training.fit import Options, train
     from training.recipe import load_recipe
 
     changes: dict[str, Any] = dict(_setting(text) for text in arguments.set)
@@ -112,7 +112,7 @@ def _fit(arguments: argparse.Namespace) -> int:
         changes["steps"] = arguments.steps
     recipe = load_recipe(arguments.recipe, changes)
     output = arguments.output or Path("runs") / recipe.name
-    figures = fit(
+    outcome = train(
         recipe,
         Options(
             data=arguments.data,
@@ -125,10 +125,13 @@ def _fit(arguments: argparse.Namespace) -> int:
             stop_after=arguments.stop_after,
         ),
     )
-    if figures:
-        _report(arguments.json, {"run": str(output), **figures}, f"{output}: {_means(figures)}")
-    else:
-        print(f"{output}: stopped with a saved state; go on with --resume", file=sys.stderr)
+    record = {"run": str(output), "step": outcome.step, "finished": outcome.finished, **outcome.figures}
+    line = f"{output}: {_means(outcome.figures)}"
+    if not outcome.finished:
+        line = f"{output}: stopped after {outcome.step} of {outcome.steps} steps with a saved state; go on by --resume."
+    elif not outcome.taken:
+        line = f"{output} has already taken all {outcome.steps} steps: {_means(outcome.figures)}"
+    _report(arguments.json, record, line)
     return 0
 
 
@@ -165,7 +168,12 @@ def _setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise UsageError(f"--set wants KEY=VALUE, got {text!r}.")
-    return key, yaml.safe_load(value)
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(
+            f"--set {key}: {value!r} is no value of a recipe, which is YAML; quote it or mend it."
+        ) from error
 
 
 def _means(figures: dict[str, Any]) -> str:

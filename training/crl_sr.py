@@ -6,7 +6,7 @@ are not published; what is chosen here, and why, is in docs/methods/crl_sr.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from errors import SetError, UnknownNameError, UsageError
 from images import read_picture
 from restorers.networks.crl_sr import CrlSr
-from training import data
+from training import data, entries
 from training.crl_parts import DetailRemover, FeatureExtractor, ProjectionHead, Reconstructor
 from training.degradations import blind_sr
 from training.degradations.kernels import gaussian_kernel
@@ -44,13 +44,17 @@ _OPTIONS = (
 )
 
 
+JUDGES = ("photographs", "set5")
+
+
 class CrlSrTask(RestorerTask):
     """Train CRL-SR.
 
     The recipe's tables:
 
     - ``data``: ``patch`` of the small picture in pixels; ``mix``, see ``blind_sr.draw``; ``reduce``, the largest
-      factor by which a photograph is reduced before it is cropped (1 leaves it alone).
+      factor by which a photograph is reduced before it is cropped (1 leaves it alone); ``pictures``, a folder of large
+      pictures of one's own in place of the photographs.
     - ``loss``: weights ``l1``, ``bidirectional``, ``conditional``, ``reconstruction``; ``positions`` M;
       ``temperature``; ``vectors``: ``spatial`` or ``channel``; ``both_anchors``; ``detach_condition`` (default: yes);
       ``extractor``: ``joint`` lets E_f learn from L_srnce and L_rec, ``reconstruction`` from L_rec alone; ``width``
@@ -58,27 +62,42 @@ class CrlSrTask(RestorerTask):
       ``after``, the step from which the terms other than ``l1`` are added, in every ``every``-th step and as many
       times as heavy, so that their cost is shared.
     - ``validation``: ``set`` (``set5`` beside the other data, or ``photographs``), ``degradation`` (``bicubic``,
-      ``isotropic2.4``, ``mode4``), ``pairs``.
+      ``isotropic2.4``, ``mode4``), ``pairs`` of the quick selection, ``pictures``, a folder of one's own in place of
+      the set.
     """
 
     model: CrlSr
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "data": ("patch", "mix", "reduce"),
+        "data": ("patch", "mix", "reduce", "pictures"),
         "loss": _TERMS + _OPTIONS,
-        "validation": ("set", "degradation", "pairs"),
+        "validation": ("set", "degradation", "pairs", "pictures"),
     }
+
+    required = ("patch", "mix")
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in _TERMS}
+        options, loss = recipe.data, recipe.loss
+        self.weights = entries.weights(loss, _TERMS)
+        self.temperature = entries.number(loss.get("temperature", TEMPERATURE), "loss.temperature", above=0)
+        self.positions = entries.whole(loss.get("positions", 256), "loss.positions", least=1)
+        self.vectors = entries.one_of(loss.get("vectors", "spatial"), "loss.vectors", ("spatial", "channel"))
+        extractor = loss.get("extractor", "joint")
+        self.learning = entries.one_of(extractor, "loss.extractor", ("joint", "reconstruction"))
+        self.after = entries.whole(loss.get("after", 0), "loss.after")
+        self.every = entries.whole(loss.get("every", 1), "loss.every", least=1)
+        self.patch = entries.whole(options["patch"], "data.patch", least=1)
+        self.reduce = entries.number(options.get("reduce", 1.0), "data.reduce", least=1)
+        mix = entries.table(options["mix"], "data.mix")
+        self.mix = {kind: entries.number(share, f"data.mix.{kind}", least=0) for kind, share in mix.items()}
         scale, embedded = self.model.scale, self.model.remover.head.out_channels
         self.protocol = f"sr-y{scale}"  # as many border pixels are left out
-        spatial = recipe.loss.get("vectors", "spatial") == "spatial"
-        width = int(recipe.loss.get("width", embedded))
+        spatial = self.vectors == "spatial"
+        width = entries.whole(loss.get("width", embedded), "loss.width", least=1)
         if not spatial and width != embedded:
             raise UsageError("loss.vectors: channel compares channel by channel; leave loss.width out.")
         if self.weights["bidirectional"]:
-            blocks = int(recipe.loss.get("blocks", len(self.model.remover.body)))
+            blocks = entries.whole(loss.get("blocks", len(self.model.remover.body)), "loss.blocks")
             self.detail_remover = DetailRemover(width, blocks, scale)
             if spatial:
                 self.low_head, self.high_head = ProjectionHead(embedded), ProjectionHead(width)
@@ -88,35 +107,48 @@ class CrlSrTask(RestorerTask):
             self.feature_head, self.condition_head = ProjectionHead(width), ProjectionHead(embedded)
         if self.weights["reconstruction"]:
             self.reconstructor = Reconstructor(width, scale)
-        self.after, self.every = int(recipe.loss.get("after", 0)), int(recipe.loss.get("every", 1))
+        self.judge = entries.one_of(recipe.validation.get("set", "photographs"), "validation.set", JUDGES)
         self._pool: data.PicturePool | None = None
+        self._held_out: data.PicturePool | None = None
         self._root = Path()
 
     def prepare(self, root: Path, cache: Path) -> None:
         """See :meth:`Task.prepare`."""
         self._root = root
-        (self._pool,) = data.packed(
-            cache,
-            "photographs-full",
-            [root / "bsds400.tar"],
-            lambda: ((picture, {"name": name}) for name, picture in data.bsds(root)),
-        )
+        own, held_out = (table.get("pictures") for table in (self.recipe.data, self.recipe.validation))
+        if own:
+            self._pool = data.open_folder(root / str(own), cache)
+        else:
+            (self._pool,) = data.packed(
+                cache,
+                "photographs-full",
+                [root / "bsds400.tar"],
+                lambda: ((picture, {"name": name}) for name, picture in data.bsds(root)),
+            )
+        if held_out:
+            self._held_out = data.open_folder(root / str(held_out), cache)
+        least, side = min((min(shape[:2]) for shape in self._pool.shapes), default=0), self.patch * self.model.scale
+        if least < side:
+            raise SetError(
+                f"The smallest training picture has {least} pixels a side, and a patch shows {side}; lower data.patch "
+                "in the recipe, or leave such pictures out."
+            )
 
     def sample(self, index: int) -> dict[str, Tensor]:
         """See :meth:`Task.sample`."""
         assert self._pool is not None, "prepare() comes first"
         rng = np.random.default_rng((self.recipe.seed, index))
-        scale, options = self.model.scale, self.recipe.data
-        side = int(options["patch"]) * scale
+        scale = self.model.scale
+        side = self.patch * scale
         picture = self._pool[int(rng.integers(len(self._pool)))]
         short = min(picture.shape[:2])
-        reduced = max(side, round(short / rng.uniform(1.0, float(options.get("reduce", 1.0)))))
+        reduced = max(side, round(short / rng.uniform(1.0, self.reduce)))
         picture = data.reduce_picture(picture, reduced)
         top, left = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
         crop = np.rot90(picture[top : top + side, left : left + side], int(rng.integers(4)))
         crop = crop[:, ::-1] if rng.random() < 0.5 else crop
         high = data.to_tensor(crop)
-        low = blind_sr.draw(high[None], scale, rng, dict(options["mix"]))[0]
+        low = blind_sr.draw(high[None], scale, rng, self.mix)[0]
         return {"low": low, "high": high}
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -129,7 +161,7 @@ class CrlSrTask(RestorerTask):
             return {"loss": self.weights["l1"] * losses["l1"], **losses, **absent}
         if self.weights["bidirectional"]:
             vectors = self._vectors([embedding, self.detail_remover(high)], ("low_head", "high_head"))
-            losses["bidirectional"] = bidirectional(*vectors, temperature=self._temperature)
+            losses["bidirectional"] = bidirectional(*vectors, temperature=self.temperature)
         if self.weights["conditional"]:
             losses["conditional"] = self._conditional(embedding, restored, high)
         if self.weights["reconstruction"]:
@@ -138,15 +170,11 @@ class CrlSrTask(RestorerTask):
         total = torch.stack([self.weights[key] * value for key, value in losses.items()]).sum()
         return {"loss": total, **losses}
 
-    @property
-    def _temperature(self) -> float:
-        return float(self.recipe.loss.get("temperature", TEMPERATURE))
-
     def _conditional(self, embedding: Tensor, restored: Tensor, high: Tensor) -> Tensor:
         loss = self.recipe.loss
         condition = embedding.detach() if loss.get("detach_condition", True) else embedding
         pictures = torch.cat((restored, high))
-        if loss.get("extractor", "joint") == "reconstruction":
+        if self.learning == "reconstruction":
             # Gradients pass through E_f to the result and leave E_f itself alone.
             frozen = {name: parameter.detach() for name, parameter in self.extractor.named_parameters()}
             features = functional_call(self.extractor, frozen, (pictures,))
@@ -154,29 +182,31 @@ class CrlSrTask(RestorerTask):
             features = self.extractor(pictures)
         maps = [*features.chunk(2), condition]
         vectors = self._vectors(maps, ("feature_head", "feature_head", "condition_head"))
-        return conditional(*vectors, temperature=self._temperature, both_anchors=bool(loss.get("both_anchors", False)))
+        return conditional(*vectors, temperature=self.temperature, both_anchors=bool(loss.get("both_anchors", False)))
 
     def _vectors(self, maps: list[Tensor], heads: tuple[str, ...]) -> list[Tensor]:
-        if self.recipe.loss.get("vectors", "spatial") == "channel":
+        if self.vectors == "channel":
             return [F.normalize(v.float(), dim=-1) for v in channels_as_vectors(maps)]
         # The loop seeds torch with the step, so the draw is a function of the step as well.
         generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-        sampled = sample_positions(maps, int(self.recipe.loss.get("positions", 256)), generator)
+        sampled = sample_positions(maps, self.positions, generator)
         return [getattr(self, head)(v).float() for head, v in zip(heads, sampled, strict=True)]
 
     def validation(self, *, full: bool = False) -> Sequence[ValidationPair]:
         """Pictures that were never trained on, degraded as the recipe says."""
         options = self.recipe.validation
-        degrade = degradation(str(options.get("degradation", "bicubic")), self.model.scale)
-        if options.get("set", "photographs") == "set5":
-            pairs = [ValidationPair(name, partial(_degraded, picture, self.model.scale, degrade)) for name, picture in
-                     set5(self._root)]  # fmt: skip
+        scale = self.model.scale
+        degrade = degradation(str(options.get("degradation", "bicubic")), scale)
+        pictures: Iterable[tuple[str, np.ndarray]]
+        if self._held_out is not None:
+            pool = self._held_out
+            pictures = ((str(pool.facts[index]["name"]), pool[index]) for index in range(len(pool)))
+        elif self.judge == "set5":
+            pictures = set5(self._root)
         else:
-            pairs = [
-                ValidationPair(name, partial(_degraded, picture, self.model.scale, degrade))
-                for name, picture in data.bsds(self._root, validation=True)
-            ]
-        return pairs if full else pairs[: int(options.get("pairs", len(pairs)))]
+            pictures = data.bsds(self._root, validation=True)
+        pairs = [ValidationPair(name, partial(_degraded, picture, scale, degrade)) for name, picture in pictures]
+        return pairs if full else pairs[: self.quick(len(pairs))]
 
 
 def degradation(name: str, scale: int) -> Callable[[Tensor], Tensor]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from training import data
 from training.degradations import camera
+from training.entries import whole
 from training.exposures import SHORT, open_exposures, pseudo_pairs
 from training.hazy_pairs import PairSource
 from training.validate import ValidationPair
@@ -36,9 +39,9 @@ class Exposures(PairSource):
         validation: ``pairs`` of the quick selection.
     """
 
-    def __init__(self, root: Path, cache: Path, least: float, validation: dict[str, object]) -> None:
+    def __init__(self, root: Path, cache: Path, least: float, validation: Mapping[str, Any]) -> None:
         self.root, self.least = root, least
-        self.limit = validation.get("pairs")
+        self.limit = whole(validation["pairs"], "validation.pairs") if "pairs" in validation else None
         self.pool = open_exposures(root, cache)
         facts = self.pool.facts
         best = {_scene(fact): index for index, fact in enumerate(facts) if fact["best"]}
@@ -57,7 +60,7 @@ class Exposures(PairSource):
     def pairs(self, *, full: bool) -> list[ValidationPair]:
         """The pseudo-pairs of the held-out scenes, at full size."""
         found = list(pseudo_pairs(self.root))
-        return found if full or self.limit is None else found[: int(str(self.limit))]
+        return found if full or self.limit is None else found[: self.limit]
 
 
 class Darkened(PairSource):

@@ -3,12 +3,13 @@
 Decoding JPEGs in every epoch would cost more than a step of a small network, so pictures are decoded once, reduced,
 and packed into one flat array per pool (``PicturePool``), which maps from disk. The expected tars are those of the
 NYUv2 labelled scenes (pictures and 8-bit depth), a multi-exposure set, and the BSDS500 photographs without ``val``;
-any folder of pictures can stand in for the last. Pairs that exist as pictures (RESIDE, data sets of the Hub) are left
+folders of one's own are packed by ``open_folder``. Pairs that exist as pictures (RESIDE, data sets of the Hub) are left
 where they are and decoded when they are drawn.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -26,7 +27,7 @@ from torch import Tensor
 from errors import SetError
 from eval.pairing import Pair
 from eval.sets import open_set
-from images import is_picture_name, list_pictures, read_picture
+from images import is_picture_name, list_pictures, read_picture, to_pixels
 from training.recipe import data_sha256
 
 NYU_SCENES = 1399
@@ -38,6 +39,9 @@ NYU_STRIDE = 4
 BSDS_VALIDATION = 80
 MULTI_EXPOSURE_VALIDATION = 15
 WELL_EXPOSED_LUMA = 118.0
+
+MANY_FILES = 8
+"""A pool made from more files has one hash of all of theirs in its name."""
 
 
 def tar_pictures(path: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -87,12 +91,6 @@ def multi_exposure(root: Path, *, validation: bool = False) -> Iterator[tuple[st
         best = min(names, key=lambda name: abs(luma[name] - WELL_EXPOSED_LUMA))
         for name in names:
             yield name, luma[name], name == best, pictures[name]
-
-
-def folder(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name, picture) of every picture under a folder."""
-    for file in list_pictures(path):
-        yield file.name, read_picture(file).pixels
 
 
 def pairs_at(root: Path, place: str) -> tuple[Pair, ...]:
@@ -211,6 +209,8 @@ def packed(
         SetError: A file is not there.
     """
     stamp = "-".join(data_sha256(file)[:8] for file in files)
+    if len(files) > MANY_FILES:
+        stamp = hashlib.sha256(stamp.encode()).hexdigest()[:16]
     stems = [cache / "-".join((name, stamp, part)) for part in parts] or [cache / f"{name}-{stamp}"]
     if not all(stem.with_suffix(".json").exists() for stem in stems):
         pools: list[list[tuple[np.ndarray, dict]]] = [[] for _ in stems]
@@ -220,6 +220,30 @@ def packed(
         for stem, pool in zip(stems, pools, strict=True):
             PicturePool.build(pool).save(stem)
     return tuple(PicturePool.open(stem) for stem in stems)
+
+
+def open_folder(folder: Path, cache: Path, short: int | None = None) -> PicturePool:
+    """Pictures of one's own, packed: (H, W, 3) uint8, in the order of their names.
+
+    Args:
+        folder: Where they are, at any depth.
+        cache: Folder of packed pools.
+        short: Larger pictures are reduced to this short side; None leaves them as they are.
+
+    Raises:
+        SetError: There are none.
+        ImageError: There is no such folder, or a picture cannot be read.
+    """
+    files = list_pictures(folder)
+    if not files:
+        raise SetError(f"There are no pictures in {folder}; name a folder below --data that has some.")
+
+    def pictures() -> Iterator[tuple[np.ndarray, dict[str, str]]]:
+        for file in files:
+            picture = to_pixels(read_picture(file).to_tensor())
+            yield reduce_picture(picture, short or min(picture.shape[:2])), {"name": file.stem}
+
+    return packed(cache, f"pictures-{short or 'full'}", files, pictures)[0]
 
 
 def crop_box(

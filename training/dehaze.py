@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from restorers import registry
+from training import entries
 from training.growth import Growth
 from training.hazy_pairs import open_sources
 from training.losses.contrastive import ContrastiveRegularisation
@@ -30,8 +30,8 @@ class DehazeTask(PairsTask):
 
     - ``data``: ``sources``: name (``nyu``, ``photographs``, ``exposures``, ``folders``, ``sets``) to its options with a
       ``share`` of the samples; ``crop``, ``aspect``, ``zoom``, ``shows`` and ``views``, see ``training/views.py``;
-      ``growth``, see ``training/growth.py``; ``start``, the registered method whose weights the network starts from, or
-      ``settle``, the number of crops by which AECR-Net's start weights are scaled (``training/settle.py``).
+      ``growth``, see ``training/growth.py``; ``settle``, the number of crops by which AECR-Net's start weights are
+      scaled (``training/settle.py``).
     - ``loss``: weights ``l1``, ``log_error`` (``training/losses/log_error.py``), ``contrastive``, ``spectrum``; for the
       contrastive term ``features`` (``vgg19``, ``squeezenet``, ``clip``), ``negatives``, ``positives_only``, ``floor``,
       and ``after``, the step from which it is added.
@@ -40,14 +40,21 @@ class DehazeTask(PairsTask):
 
     pair = ("hazy", "clear")
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "data": ("sources", "crop", "aspect", "zoom", "shows", "views", "growth", "start", "settle"),
+        "data": ("sources", "crop", "aspect", "zoom", "shows", "views", "growth", "settle"),
         "loss": (*TERMS, "features", "negatives", "positives_only", "floor", "after"),
         "validation": ("source", "pairs", "draws", "haze"),
     }
 
+    required = ("crop", "sources")
+
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        self.weights = {key: float(recipe.loss.get(key, 0.0)) for key in TERMS}
+        loss = recipe.loss
+        self.weights = entries.weights(loss, TERMS)
+        self.after = entries.whole(loss.get("after", 0), "loss.after")
+        self.negatives = entries.whole(loss.get("negatives", 1), "loss.negatives", least=1)
+        self.floor = entries.number(loss.get("floor", 0.0), "loss.floor", least=0)
+        self.settled = entries.whole(recipe.data.get("settle", 0), "data.settle")
         self.growth = Growth(self.model, recipe.data.get("growth", ()))
         self._contrastive: list[ContrastiveRegularisation] = []  # in a list: frozen networks are no submodules
 
@@ -59,19 +66,17 @@ class DehazeTask(PairsTask):
             self._contrastive = [
                 ContrastiveRegularisation(
                     create_features(str(loss.get("features", "squeezenet")), root),
-                    negatives=int(loss.get("negatives", 1)),
+                    negatives=self.negatives,
                     positives_only=bool(loss.get("positives_only", False)),
-                    floor=float(loss.get("floor", 0.0)),
+                    floor=self.floor,
                 )
             ]
 
     def start(self) -> None:
-        """See :meth:`Task.start`: another method's weights, or start weights scaled by data."""
-        start, settled = self.recipe.data.get("start"), int(self.recipe.data.get("settle", 0))
-        if start:
-            self.model.load_state_dict(registry.create(str(start)).state_dict())
-        if settled:
-            settle(self.model, torch.stack([self.sample(index)["hazy"] for index in range(settled)]))
+        """See :meth:`RestorerTask.start`; start weights may be scaled by data, too."""
+        super().start()
+        if self.settled:
+            settle(self.model, torch.stack([self.sample(index)["hazy"] for index in range(self.settled)]))
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.forward`."""
@@ -84,7 +89,7 @@ class DehazeTask(PairsTask):
             losses["log_error"] = log_error(restored, clear)
         if self.weights["spectrum"]:
             losses["spectrum"] = spectrum_distance(restored, clear)
-        if self._contrastive and self.step < int(self.recipe.loss.get("after", 0)):
+        if self._contrastive and self.step < self.after:
             losses["contrastive"] = restored.new_zeros(())
         elif self._contrastive:
             losses["contrastive"] = self._contrastive[0].to(restored.device)(restored, clear, hazy)

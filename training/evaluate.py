@@ -48,6 +48,8 @@ def evaluate(
     Raises:
         UnveilError: The run, its weights or the data are not there.
     """
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit is {limit}; it has to be a number of pairs, at least 1.")
     flush_denormals()
     recipe, weights, digest = _measured(run, assets)
     output = output or (run if run.is_dir() else None)

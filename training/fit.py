@@ -29,7 +29,7 @@ from devices import choose_device
 from errors import UnveilError, UsageError, WeightsError
 from restorers.base import flush_denormals
 from training.ema import Average
-from training.logbook import Logbook
+from training.logbook import Logbook, read_rows
 from training.recipe import Recipe, check_manifest
 from training.task import Task, create_task
 
@@ -64,16 +64,41 @@ class Options:
     stop_after: int | None = None
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How far a run got.
+
+    Attributes:
+        step: How many steps it has taken in all.
+        steps: How many its recipe has.
+        taken: How many of them were taken now; 0 for a run that was at its end before.
+        figures: Means of the last validation; nothing before the first one.
+    """
+
+    step: int
+    steps: int
+    taken: int
+    figures: dict[str, float]
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.step >= self.steps
+
+
 def fit(recipe: Recipe, options: Options) -> dict[str, float]:
+    """Train by a recipe, as :func:`train` does, and return the last validation's means."""
+    return train(recipe, options).figures
+
+
+def train(recipe: Recipe, options: Options) -> Outcome:
     """Train by a recipe.
 
-    Returns:
-        The last validation's means.
-
     Raises:
+        UsageError: The options cannot be used, or the recipe is not that of the run to go on with.
         UnveilError: The data is not there, the state does not fit, or the loss is no longer finite.
     """
-    _check_output(options)
+    _check(options)
     accelerator = start_accelerator(recipe, options.device)
     recipe = check_manifest(recipe, options.data)
     torch.manual_seed(recipe.seed)
@@ -86,22 +111,26 @@ def fit(recipe: Recipe, options: Options) -> dict[str, float]:
     run = Run(recipe, options, accelerator, task)
     if accelerator.is_main_process:
         (options.output / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
-    figures = run.train()
+    outcome = run.train()
     if accelerator.num_processes > 1:
         # Threads of a process group can abort a finished process; they end when nothing holds the group any more.
         accelerator.wait_for_everyone()
         del run
         accelerator.free_memory()
         accelerator.end_training()
-    return figures
+    return outcome
 
 
-def _check_output(options: Options) -> None:
-    """Refuse to begin a run in the folder of another.
+def _check(options: Options) -> None:
+    """Refuse numbers that mean nothing, and to begin a run in the folder of another.
 
     Raises:
         UsageError: There is one, and it is not to be gone on with.
     """
+    if options.stop_after is not None and options.stop_after < 1:
+        raise UsageError(f"--stop-after is {options.stop_after}; it has to be a step of the schedule, at least 1.")
+    if options.workers < 0:
+        raise UsageError(f"--workers is {options.workers}; it has to be a number of processes, 0 for none.")
     if options.changed and not options.resume:
         raise UsageError("--changed goes on with a run by another recipe; give --resume with it.")
     if not options.resume and (options.output / STATE).exists():
@@ -186,6 +215,7 @@ class Run:
         self.average = Average(task.model)
         self.optimizers = task.optimizers()
         self.step = 0
+        self.saved: int | None = None
         self.totals: dict[str, Tensor] = {}
         self.stopping = False
         task.open_validation()
@@ -197,10 +227,14 @@ class Run:
         )
         self.network: nn.Module = accelerator.prepare(task)
 
-    def train(self) -> dict[str, float]:
-        """Run to the end of the recipe, to ``stop_after``, or to the first SIGTERM or Ctrl-C."""
+    def train(self) -> Outcome:
+        """Run to the end of the recipe, to ``stop_after``, or to the first SIGTERM or Ctrl-C.
+
+        Raises:
+            UnveilError: The loss or the weights are no longer finite; the last good state stays what it is.
+        """
         recipe, accelerator = self.recipe, self.accelerator
-        stop = min(recipe.steps, self.options.stop_after or recipe.steps)
+        stop = max(self.step, min(recipe.steps, self.options.stop_after or recipe.steps))
         shares = Shares(recipe.batch, self.step, stop, accelerator.process_index, accelerator.num_processes)
         loader = DataLoader(
             Samples(self.task),
@@ -209,7 +243,7 @@ class Run:
             pin_memory=self.device.type == "cuda",
             persistent_workers=self.options.workers > 0,
         )
-        figures: dict[str, float] = {}
+        begin, figures = self.step, self._last_figures() if self.step else {}
         clock = time.perf_counter()
         with self._signals():
             for batch in loader:
@@ -217,16 +251,20 @@ class Run:
                 last = self.step == stop or self._someone_stops()
                 if self.step % recipe.log_every == 0:
                     clock = self._log(clock)
-                if self.step % recipe.validate_every == 0 or self.step == recipe.steps:
+                validates = self.step % recipe.validate_every == 0 or self.step == recipe.steps
+                saves = self.step % recipe.save_every == 0 or last
+                if validates or saves:
+                    self._check_finite()
+                if validates:
                     figures = self._validate()
                     clock = time.perf_counter()
-                if self.step % recipe.save_every == 0 or last:
+                if saves:
                     self._save_state()
                 if last:
                     break
         if self.logbook is not None:
             self.logbook.close()
-        return figures
+        return Outcome(self.step, recipe.steps, self.step - begin, figures)
 
     def _take_step(self, batch: dict[str, Tensor]) -> None:
         self.optimizers.begin(self.step, self.task.learning_rate(self.step))
@@ -255,10 +293,7 @@ class Run:
         now = time.perf_counter()
         values = dict(zip(keys, means, strict=True))
         if not math.isfinite(values["loss"]):
-            raise UnveilError(
-                f"The loss is no longer finite at step {self.step}; resume from the state in {self.options.output} "
-                "with a lower learning rate or a gradient clip."
-            )
+            raise self._not_finite()
         if self.logbook is not None:
             rate = self.task.learning_rate(self.step - 1)
             seconds = (now - clock) / count
@@ -266,6 +301,32 @@ class Run:
                 "train", {"step": self.step, "learning_rate": rate, **values, "seconds_per_step": seconds}
             )
         return now
+
+    def _check_finite(self) -> None:
+        """Refuse to measure or keep what is no number any more; waits for the device.
+
+        The last step's gradient can spoil the weights while its loss was finite, so these are looked at, too.
+        """
+        numbers = [*self.task.parameters(), *([self.totals["loss"]] if self.totals else [])]
+        broken = ~torch.stack([value.detach().isfinite().all() for value in numbers]).all()
+        if float(self.accelerator.reduce(broken.float(), "sum")):
+            raise self._not_finite()
+
+    def _not_finite(self) -> UnveilError:
+        found = f"The loss or the weights are no longer finite at step {self.step}"
+        cure = "a smaller learning_rate or clip, or precision: fp32"
+        if self.saved is None:
+            return UnveilError(f"{found}, and no state was saved before it; begin again with {cure}.")
+        return UnveilError(
+            f"{found}; {self.options.output / STATE} has the last good state, of step {self.saved}: go on from it by "
+            f"--resume --changed with {cure}."
+        )
+
+    def _last_figures(self) -> dict[str, float]:
+        """Of the last validation that the run's record holds."""
+        path = self.options.output / "validation.csv"
+        rows = read_rows(path) if path.exists() else []
+        return {key: float(value) for key, value in rows[-1].items() if key != "step" and value} if rows else {}
 
     def _validate(self) -> dict[str, float]:
         model = self.average.model
@@ -288,6 +349,7 @@ class Run:
             part = self.options.output / f"{STATE}.part"
             torch.save(state, part)
             os.replace(part, self.options.output / STATE)
+        self.saved = self.step
         self.accelerator.wait_for_everyone()
 
     def _load_state(self) -> bool:
@@ -306,6 +368,7 @@ class Run:
         self.average.model.load_state_dict(state["average"])
         self.optimizers.load_state_dict(state["optimizers"])
         self.step, self.totals = state["step"], state["totals"]
+        self.saved = self.step
         return True
 
     def _change_recipe(self, before: str, step: int, tensors: dict[str, Tensor]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from errors import check_names
+from training.entries import whole
 from training.stages import Stages, ends
 
 
@@ -44,10 +45,14 @@ class Growth:
     def __init__(self, model: nn.Module, stages: Sequence[Mapping[str, Any]]) -> None:
         self.model = model
         numbers = {key: value for key, value in vars(model).items() if type(value) is int and not key.startswith("_")}
-        values = [{key: int(value) for key, value in stage.items() if key != "until"} for stage in stages]
+        until = ends(stages, "data.growth")
+        values = [
+            {key: whole(value, f"data.growth.{key}") for key, value in stage.items() if key != "until"}
+            for stage in stages
+        ]
         check_names("number of the network", (key for stage in values for key in stage), numbers)
         self.last = {key: numbers[key] for stage in values for key in stage}
-        self._stages = Stages(ends(stages, "growth"), values, {})
+        self._stages = Stages(until, values, {})
 
     def at(self, step: int) -> None:
         """Make the network what it is in ``step``."""

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from errors import UsageError, first_line
 from priors import dense
-from training import captions
+from training import captions, entries
 from training.haze_batches import Batch, Pools, Sampler, open_pools, patch_density
 from training.haze_clip_export import export
 from training.haze_clip_model import Words, build_model, encode_text, normalise, whiten_patches
@@ -85,7 +85,10 @@ class HazeClipTask(Task):
         if recipe.steps > last:
             raise UsageError(f"The stages of {recipe.name} have {last} steps, and it wants {recipe.steps}; add one.")
         self._stages = Stages([stage.until for stage in stages], stages, stages[-1])
-        self._weights = {key: float(recipe.loss.get(key, 0.0)) for key in _TERMS}
+        loss = recipe.loss
+        self._haze_texts = entries.whole(loss.get("haze_texts", 8), "loss.haze_texts", least=1)
+        self._texts = entries.whole(loss.get("captions_per_pole", 5), "loss.captions_per_pole", least=2)
+        self._weights = entries.weights(recipe.loss, _TERMS)
         try:
             self.words = Words(int(recipe.network["text_cfg"]["context_length"]))
             self.model = build_model(recipe.network, self.words)
@@ -164,8 +167,7 @@ class HazeClipTask(Task):
         return {"loss": total, **losses, "scale": scale}
 
     def _pair_texts(self, concept: str, draw: random.Random) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        loss = self.recipe.loss
-        count = int(loss.get("haze_texts", 8) if concept == "haze" else loss.get("captions_per_pole", 5))
+        count = self._haze_texts if concept == "haze" else self._texts
         if concept == "clean":
             degraded, clean = (captions.draw_phrases("clean", good, count, draw) for good in (False, True))
             return degraded, clean

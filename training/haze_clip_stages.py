@@ -53,9 +53,9 @@ def read_stages(tables: Sequence[Mapping[str, Any]]) -> list[Stage]:
         UsageError: One has no ``grids`` or no ``until``, or ends before the one before it.
         UnknownNameError: One has an entry that means nothing.
     """
+    begins = [0, *ends(tables, "data.stages")]
     known = [f.name for f in fields(Stage) if f.name != "begin"]
     check_names("entry of a stage", (key for table in tables for key in table), known)
     if any(not table.get("grids") for table in tables):
         raise UsageError("Every stage of a recipe's data.stages needs 'grids', a list of [rows, columns, pictures].")
-    begins = [0, *ends(tables, "data.stages")]
     return [Stage(begin=begin, **table) for begin, table in zip(begins, tables, strict=False)]

@@ -25,7 +25,8 @@ from eval.sets import open_set
 from training import data
 from training.degradations import camera, haze
 from training.degradations.depth import photograph_depth
-from training.validate import ValidationPair
+from training.entries import between, number, table, whole
+from training.validate import ValidationPair, quick_selection
 from training.views import View
 
 DEPTH_FIELDS = 4
@@ -33,6 +34,10 @@ DEPTH_FIELDS = 4
 
 DAYLIGHT_LUMA = (85.0, 165.0)
 """Exposures of a multi-exposure scene that are photographs like others, by their mean luma of 255."""
+
+
+_RANGES = ("beta", "airlight")
+"""Of the haze options, those that are two numbers."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,11 @@ class HazeRange:
 
         Raises:
             UnknownNameError: A key means nothing.
+            UsageError: A value is no such number.
         """
         known = [f.name for f in fields_of(cls)]
-        check_names("haze option", values, known)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        check_names("haze option", table(values, "haze"), known)
+        return cls(**{k: (between if k in _RANGES else number)(v, f"haze.{k}", least=0) for k, v in values.items()})
 
     def apply(self, clear: Tensor, depth: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Lay haze on one picture.
@@ -154,7 +160,9 @@ class Scenes(PairSource):
         turns: bool = True,
     ) -> None:
         self.kind, self.haze_range, self.turns = kind, haze_range, turns
-        self.options = dict(validation)
+        self.judging = HazeRange.of(validation["haze"]) if "haze" in validation else None
+        self.draws = whole(validation.get("draws", 1), "validation.draws", least=1)
+        self.quick = _quick(validation)
         self.training = _open(kind, root, cache, validation=False)
         self.held_out = _open(kind, root, cache, validation=True)
         if not len(self.training[0]):
@@ -176,10 +184,10 @@ class Scenes(PairSource):
     def pairs(self, *, full: bool) -> list[ValidationPair]:
         """All held-out pictures x ten betas, or the recipe's quick selection, every haze level about as often."""
         count = len(self.held_out[0])
-        betas = haze.SOTS_BETAS if "haze" not in self.options else tuple(range(int(self.options.get("draws", 1))))
+        betas = haze.SOTS_BETAS if self.judging is None else tuple(range(self.draws))
         every = [(scene, beta) for scene in range(count) for beta in betas]
         if not full:
-            wanted = min(int(self.options.get("pairs", 20)), len(every))
+            wanted = min(self.quick, len(every))
             scenes = [round(i * count / wanted) % count for i in range(wanted)]
             stride = 3 if len(betas) % 3 else 1  # meets every level
             every = [(scene, betas[(stride * i) % len(betas)]) for i, scene in enumerate(scenes)]
@@ -191,14 +199,14 @@ class Scenes(PairSource):
     def _pair(self, scene: int, level: float) -> tuple[Tensor, Tensor]:
         pictures, depths = self.held_out
         clear = data.to_tensor(pictures[scene])[None]
-        if "haze" not in self.options:
+        if self.judging is None:
             depth = torch.from_numpy(np.array(depths[scene]))[None, None].float()
             hazy, clear, _ = haze.sots_pair(clear, depth, level)
             return hazy, clear
         rng = np.random.default_rng((977, scene, int(level)))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         depth = _depth(depths, scene, pictures[scene].shape[:2], rng)
-        return HazeRange.of(self.options["haze"]).apply(clear, depth, generator)
+        return self.judging.apply(clear, depth, generator)
 
 
 class PairedPictures(PairSource):
@@ -208,11 +216,14 @@ class PairedPictures(PairSource):
         training: Pairs to draw from; those without a reference are left out.
         held_out: Pairs to validate on.
         what: Where they came from, for messages.
+        quick: How many of them the quick selection has.
         turns: Whether pictures may be turned by quarter turns; haze outdoors has an up and a down.
     """
 
-    def __init__(self, training: Sequence[Pair], held_out: Sequence[Pair], what: str, *, turns: bool = True) -> None:
-        self.turns = turns
+    def __init__(
+        self, training: Sequence[Pair], held_out: Sequence[Pair], what: str, *, quick: int, turns: bool = True
+    ) -> None:
+        self.quick, self.turns = quick, turns
         self.training = tuple(pair for pair in training if pair.reference is not None)
         self.held_out = tuple(pair for pair in held_out if pair.reference is not None)
         if not self.training:
@@ -229,8 +240,9 @@ class PairedPictures(PairSource):
         return _turned(hazy[0][window], clear[0][window], self.turns, rng)
 
     def pairs(self, *, full: bool) -> list[ValidationPair]:
-        """All held-out pairs; they are few."""
-        return [ValidationPair(pair.key, partial(_read_pair, pair)) for pair in self.held_out]
+        """All held-out pairs, or as many of them as the quick selection has."""
+        pairs = pairs_of(self.held_out)
+        return pairs if full else quick_selection(pairs, self.quick)
 
 
 class Folders(PairedPictures):
@@ -239,16 +251,17 @@ class Folders(PairedPictures):
     Args:
         root: Data root.
         options: ``hazy`` and ``clear`` folders below it, and ``validation_hazy``, ``validation_clear``.
+        validation: ``pairs`` of the quick selection.
     """
 
-    def __init__(self, root: Path, options: Mapping[str, Any]) -> None:
+    def __init__(self, root: Path, options: Mapping[str, Any], validation: Mapping[str, Any]) -> None:
         for key in ("hazy", "clear", "validation_hazy", "validation_clear"):
             if key not in options:
                 raise UsageError(f"The recipe's data source 'folders' needs {key!r}, a folder below --data.")
         training = open_set(root / options["hazy"], root / options["clear"]).pairs
         held_out = open_set(root / options["validation_hazy"], root / options["validation_clear"]).pairs
         what = f"{options['hazy']} and {options['clear']}"
-        super().__init__(training, held_out, what, turns=bool(options.get("turns", True)))
+        super().__init__(training, held_out, what, quick=_quick(validation), turns=bool(options.get("turns", True)))
 
 
 class Sets(PairedPictures):
@@ -258,9 +271,10 @@ class Sets(PairedPictures):
         root: Data root.
         options: ``training``, a place (see :func:`training.data.pairs_at`), and either ``validation``, another, or
             ``held_out``, how many of the training place's pairs (the last by name) are kept for validation.
+        validation: ``pairs`` of the quick selection.
     """
 
-    def __init__(self, root: Path, options: Mapping[str, Any]) -> None:
+    def __init__(self, root: Path, options: Mapping[str, Any], validation: Mapping[str, Any]) -> None:
         if "training" not in options or ("validation" in options) == ("held_out" in options):
             raise UsageError(
                 "The recipe's data source 'sets' needs 'training' and either 'validation', both a folder below --data "
@@ -270,13 +284,14 @@ class Sets(PairedPictures):
         if "validation" in options:
             held_out = data.pairs_at(root, str(options["validation"]))
         else:
-            count = int(options["held_out"])
+            count = whole(options["held_out"], "data.sources.sets.held_out")
             if not 0 < count < len(training):
                 raise UsageError(
                     f"held_out is {count}, but {options['training']} has {len(training)} pairs; keep some of both."
                 )
             training, held_out = training[:-count], training[-count:]
-        super().__init__(training, held_out, str(options["training"]), turns=bool(options.get("turns", True)))
+        what, turns = str(options["training"]), bool(options.get("turns", True))
+        super().__init__(training, held_out, what, quick=_quick(validation), turns=turns)
 
 
 class Mixture(PairSource):
@@ -313,13 +328,20 @@ def open_sources(tables: Mapping[str, Any], root: Path, cache: Path, validation:
 
     Raises:
         UnknownNameError: No such source.
+        UsageError: There is no source, or none has a share.
         SetError: Its files are missing.
     """
+    tables = {name: table(given, f"data.sources.{name}") for name, given in table(tables, "data.sources").items()}
+    shares = {
+        name: number(given.get("share", 1.0), f"data.sources.{name}.share", least=0) for name, given in tables.items()
+    }
+    if not any(shares.values()):
+        raise UsageError("No source of the recipe's data.sources has a share of the samples; name one, share above 0.")
     options = dict(validation)
     judge = str(options.pop("source", next(iter(tables))))
-    opened = {name: open_source(name, root, cache, table, options) for name, table in tables.items()}
+    opened = {name: open_source(name, root, cache, given, options) for name, given in tables.items()}
     judging = opened.get(judge) or open_source(judge, root, cache, {}, options)
-    return Mixture([(opened[name], float(table.get("share", 1.0))) for name, table in tables.items()], judging)
+    return Mixture([(opened[name], share) for name, share in shares.items()], judging)
 
 
 def open_source(
@@ -336,7 +358,17 @@ def open_source(
     if name in _PACKERS:
         turns = bool(options.get("turns", name == "nyu"))
         return Scenes(name, root, cache, HazeRange.of(options.get("haze", {})), validation, turns=turns)
-    return _PAIRED[name](root, options)
+    return _PAIRED[name](root, options, validation)
+
+
+def _quick(validation: Mapping[str, Any]) -> int:
+    """How many pairs the quick selection has."""
+    return whole(validation.get("pairs", 20), "validation.pairs")
+
+
+def pairs_of(pairs: Sequence[Pair]) -> list[ValidationPair]:
+    """Pairs of files to validate on, read when they are needed; those without a reference are left out."""
+    return [ValidationPair(pair.key, partial(_read_pair, pair)) for pair in pairs if pair.reference is not None]
 
 
 def _read_pair(pair: Any) -> tuple[Tensor, Tensor]:
@@ -426,7 +458,10 @@ _PACKERS = {
     "exposures": (("multi_exposure.tar",), _pack_exposures),
 }
 
-_PAIRED: Mapping[str, Callable[[Path, Mapping[str, Any]], PairSource]] = {"folders": Folders, "sets": Sets}
+_PAIRED: Mapping[str, Callable[[Path, Mapping[str, Any], Mapping[str, Any]], PairSource]] = {
+    "folders": Folders,
+    "sets": Sets,
+}
 
 _OPTIONS = {
     **dict.fromkeys(_PACKERS, ("share", "turns", "haze")),

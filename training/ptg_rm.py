@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from errors import UnknownNameError
-from restorers import registry
+from restorers.base import Restorer
 from restorers.networks.ptg_rm import PtgRm
 from training.dark_pairs import Darkened, Exposures
+from training.entries import number, one_of
 from training.hazy_pairs import Mixture, open_sources
 from training.pairs_task import PairsTask
 from training.recipe import Recipe
@@ -31,22 +31,28 @@ class PtgRmTask(PairsTask):
     - ``data``: ``crop``, ``zoom`` and ``views``, see ``training/views.py``; ``sources``, haze sources as for a dehazer,
       or without them dark pictures and the best exposure of the same scene, of which a crop shows at least ``least``
       of a side, whatever the zoom, and a share ``darkened`` of other photographs, darkened as those scenes were;
-      ``start``, the registered method whose weights the base starts from.
+      ``start``, a PTG-RM model to go on from, or one whose weights the base starts from.
     - ``loss``: ``kind``: ``l1`` or ``charbonnier``, both means; ``refined``, the weight lambda_1 of the second
       output; ``epsilon`` of Charbonnier.
     - ``validation``: ``pairs`` of the quick selection, and with haze sources what a dehazer's has.
     """
 
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "data": ("crop", "zoom", "views", "sources", "least", "darkened", "start"),
+        "data": ("crop", "zoom", "views", "sources", "least", "darkened"),
         "loss": ("kind", "refined", "epsilon"),
         "validation": ("source", "pairs", "draws", "haze"),
     }
 
+    required = ("crop",)
+
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        if recipe.loss.get("kind", "l1") not in KINDS:
-            raise UnknownNameError("pixel loss", str(recipe.loss["kind"]), KINDS)
+        loss, data = recipe.loss, recipe.data
+        self.kind = one_of(loss.get("kind", "l1"), "loss.kind", KINDS)
+        self.refined = number(loss.get("refined", 1.0), "loss.refined", least=0)
+        self.epsilon = number(loss.get("epsilon", 1e-6), "loss.epsilon", above=0)
+        self.least = number(data.get("least", 0.6), "data.least", least=0, most=1)
+        self.darkened = number(data.get("darkened", 0.0), "data.darkened", least=0, most=1)
         if "sources" not in recipe.data:
             self.protocol = "lowlight-rgb"
 
@@ -56,18 +62,15 @@ class PtgRmTask(PairsTask):
         if "sources" in data:
             self.source = open_sources(data["sources"], root, cache, validation)
         else:
-            exposures = Exposures(root, cache, float(data.get("least", 0.6)), validation)
-            share = float(data.get("darkened", 0.0))
+            exposures, share = Exposures(root, cache, self.least, validation), self.darkened
             self.source = exposures
             if share:
                 darkened = Darkened(root, cache, exposures)
                 self.source = Mixture([(exposures, 1 - share), (darkened, share)], exposures)
 
-    def start(self) -> None:
-        """See :meth:`Task.start`: a registered method's weights for the base."""
-        if "start" in self.recipe.data:
-            base = self.model.base if isinstance(self.model, PtgRm) else self.model
-            base.load_state_dict(registry.create(str(self.recipe.data["start"])).state_dict())
+    def starting(self, model: Restorer) -> nn.Module:
+        """See :meth:`RestorerTask.starting`: the base alone, unless the model has the module behind it as well."""
+        return self.model.base if isinstance(self.model, PtgRm) and not isinstance(model, PtgRm) else self.model
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.forward`."""
@@ -77,11 +80,11 @@ class PtgRmTask(PairsTask):
             return {"loss": first, "first": first}
         outputs = self.model.stages(degraded)
         first, refined = (self._distance(output.float(), reference) for output in outputs)
-        return {"loss": first + float(self.recipe.loss.get("refined", 1.0)) * refined, "first": first,
+        return {"loss": first + self.refined * refined, "first": first,
                 "refined": refined}  # fmt: skip
 
     def _distance(self, output: Tensor, reference: Tensor) -> Tensor:
         difference = output - reference
-        if self.recipe.loss.get("kind", "l1") == "l1":
+        if self.kind == "l1":
             return difference.abs().mean()
-        return (difference.square() + float(self.recipe.loss.get("epsilon", 1e-6))).sqrt().mean()
+        return (difference.square() + self.epsilon).sqrt().mean()

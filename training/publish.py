@@ -68,6 +68,8 @@ def publish(run: Path, folder: Path, *, name: str | None = None) -> dict[str, An
             "task": model.card.task,
             "parameters": count_parameters(model),
             "scale": model.card.scale,
+            "size_multiple": model.card.size_multiple,
+            "min_size": model.card.min_size,
             "tiling": model.card.tiling,
             "receptive_field": model.card.receptive_field,
             "weights": f"{name}.safetensors",

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from accelerate import PartialState
@@ -16,10 +17,13 @@ from torch import nn
 from errors import UsageError, first_line
 from eval.protocol import DEFAULT
 from images import write_picture
+from restorers import hub
 from restorers.base import Restorer
 from restorers.checkpoint import save_file
 from restorers.networks import architecture
+from training.entries import whole
 from training.recipe import Recipe
+from training.start import start_from
 from training.task import Task
 from training.validate import ValidationPair, sample_sheet, validate
 
@@ -30,9 +34,13 @@ WEIGHTS_FILE = "weights.safetensors"
 class RestorerTask(Task):
     """Base of the tasks that train a restorer.
 
+    Every such task's ``data`` may have ``start``, the model whose weights the network starts from: a name, a weight
+    file, a folder or a Hub address, whatever :func:`restorers.hub.load` takes.
+
     Attributes:
         model: The restorer.
         protocol: By which a run is evaluated before it is published.
+        fresh: Beginnings of the names of tensors that the model to start from may lack.
 
     Raises:
         UnknownNameError: A table of the recipe has an entry that means nothing to the task.
@@ -41,6 +49,8 @@ class RestorerTask(Task):
 
     model: Restorer
     protocol: str = DEFAULT
+    shared: ClassVar[Mapping[str, tuple[str, ...]]] = {"data": ("start",)}
+    fresh: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
@@ -52,7 +62,27 @@ class RestorerTask(Task):
             raise UsageError(
                 f"The recipe's network cannot be built ({first_line(error)}); mend its entries."
             ) from error
+        self._quick = whole(recipe.validation["pairs"], "validation.pairs") if "pairs" in recipe.validation else None
         self._pairs: list[ValidationPair] = []
+
+    def quick(self, count: int) -> int:
+        """How many of ``count`` validation pairs the quick selection has: all, unless the recipe says."""
+        return count if self._quick is None else self._quick
+
+    def start(self) -> None:
+        """See :meth:`Task.start`: the weights of the model that ``data.start`` names, if it names one.
+
+        Raises:
+            UnveilError: There is no such model, it cannot be loaded, or its tensors are not the network's.
+        """
+        name = self.recipe.data.get("start")
+        if name:
+            model = hub.load(str(name), device="cpu")
+            start_from(self.starting(model), model.state_dict(), str(name), self.fresh)
+
+    def starting(self, model: Restorer) -> nn.Module:
+        """The part of the network that takes over the weights of ``model``."""
+        return self.model
 
     @abstractmethod
     def validation(self, *, full: bool = False) -> Sequence[ValidationPair]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from errors import UsageError
+from training.entries import number
 
 T = TypeVar("T")
 
@@ -42,9 +43,11 @@ def ends(tables: Sequence[Mapping[str, Any]], what: str) -> list[int]:
         what: Their entry in the recipe, for messages.
 
     Raises:
-        UsageError: A stage has none, or ends before the one before it.
+        UsageError: They are no tables, or a stage has none or ends before the one before it.
     """
-    steps = [int(table.get("until", -1)) for table in tables]
+    if not isinstance(tables, (list, tuple)) or not all(isinstance(table, Mapping) for table in tables):
+        raise UsageError(f"The recipe's {what} is {tables!r}; it has to be a list of tables, each with 'until'.")
+    steps = [int(number(table.get("until", -1), f"{what}.until")) for table in tables]
     if any(step < 0 for step in steps) or any(b <= a for a, b in pairwise(steps)):
         raise UsageError(f"Every stage of a recipe's {what} needs 'until', a step later than the one before.")
     return steps

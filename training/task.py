@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from errors import UnknownNameError, check_names
+from errors import UnknownNameError, UsageError, check_names
 from training.optimizers import Optimizers
 from training.recipe import Recipe
 from training.schedule import learning_rate
@@ -32,18 +32,27 @@ class Task(nn.Module):
         model: The network whose moving average is measured and kept.
         step: Number of the step that is taken, from 0; the loop sets it.
         options: The recipe's tables to the entries that this task knows in them.
+        shared: The same, of entries that a whole family of tasks knows.
+        required: Entries that the recipe's ``data`` cannot do without.
 
     Raises:
         UnknownNameError: A table of the recipe has an entry that means nothing to the task.
+        UsageError: The recipe's ``data`` lacks an entry.
     """
 
     model: nn.Module
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    shared: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    required: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         for table, known in self.options.items():
-            check_names(f"{table} option", getattr(recipe, table), known)
+            check_names(f"{table} option", getattr(recipe, table), (*known, *self.shared.get(table, ())))
+        if missing := [key for key in self.required if recipe.data.get(key) is None]:
+            raise UsageError(
+                f"The recipe's data has no {' and no '.join(missing)}; add it as training/recipes/ show it."
+            )
         self.recipe, self.step = recipe, 0
 
     @abstractmethod

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from errors import UsageError, check_names
+from training.entries import between, number, whole
 from training.stages import Stages, ends
 
 _KEYS = ("until", "crop", "zoom", "aspect", "shows")
@@ -67,7 +68,7 @@ class Views:
 
     Raises:
         UsageError: A stage has no ``until`` or ends before the one before it, a zoom does not go upwards from 1, or
-            shares upwards to 1.
+            shares upwards to 1, or a crop or an aspect is nothing that has pixels.
         UnknownNameError: A stage has another entry.
 
     Example:
@@ -86,10 +87,11 @@ class Views:
         aspect: float | Sequence[float] = 1.0,
         shows: Sequence[float] | None = None,
     ) -> None:
+        until = ends(stages, "data.views")
         check_names("entry of a view", (key for stage in stages for key in stage), _KEYS)
         rest = {"crop": crop, "zoom": zoom, "aspect": aspect, "shows": shows}
         views = [_alternating(**{key: stage.get(key, value) for key, value in rest.items()}) for stage in stages]
-        self._stages = Stages(ends(stages, "views"), views, _alternating(**rest))
+        self._stages = Stages(until, views, _alternating(**rest))
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Views:
@@ -109,16 +111,11 @@ def _alternating(
     aspect: float | Sequence[float],
     shows: Sequence[float] | None,
 ) -> tuple[View, ...]:
-    least, most = map(float, zoom)
-    if not 1 <= least <= most:
-        raise UsageError(f"A recipe's zoom is [least, greatest], neither below 1; it is [{least:g}, {most:g}].")
-    if shows is not None and not 0 < shows[0] <= shows[1] <= 1:
-        raise UsageError(f"A recipe's shows is [least, greatest], above 0 and up to 1; it is {list(shows)}.")
-    shares = None if shows is None else (float(shows[0]), float(shows[1]))
-    crops, aspects = (x if isinstance(x, Sequence) else (x,) for x in (crop, aspect))
+    zooms = between(zoom, "data.zoom", least=1)
+    shares = None if shows is None else between(shows, "data.shows", above=0, most=1)
+    crops = [whole(rows, "data.crop", least=1) for rows in (crop if isinstance(crop, (list, tuple)) else [crop])]
+    aspects = [number(x, "data.aspect", above=0) for x in (aspect if isinstance(aspect, (list, tuple)) else [aspect])]
     count = max(len(crops), len(aspects))
-    if count % len(crops) or count % len(aspects):
+    if not crops or not aspects or count % len(crops) or count % len(aspects):
         raise UsageError(f"A recipe's crops and aspects go in pairs; there are {len(crops)} and {len(aspects)}.")
-    return tuple(
-        View(int(crops[i % len(crops)]), (least, most), float(aspects[i % len(aspects)]), shares) for i in range(count)
-    )
+    return tuple(View(crops[i % len(crops)], zooms, aspects[i % len(aspects)], shares) for i in range(count))

@@ -20,7 +20,8 @@ from restorers.networks import create_embedded, entries
 from tests.training import toy_data
 from training import fit as loop
 from training.__main__ import main
-from training.fit import Options, Shares, fit
+from training.dehaze import DehazeTask
+from training.fit import Options, Shares, fit, train
 from training.logbook import read_rows
 from training.recipe import Recipe, load_recipe
 from training.schedule import learning_rate
@@ -132,8 +133,48 @@ def test_a_loss_that_is_not_finite_stops_the_run(data, cache, tmp_path, monkeypa
         return {"loss": value, "l1": value}
 
     monkeypatch.setattr("training.dehaze.DehazeTask.forward", broken)
-    with pytest.raises(UnveilError, match="no longer finite at step 2"):
+    with pytest.raises(UnveilError, match="no longer finite at step 2, and no state was saved"):
         fit(Recipe(**toy_data.recipe()), options(data, cache, tmp_path))
+    assert not (tmp_path / "state.pt").exists()
+
+
+@pytest.mark.parametrize("spoiled", ["loss", "gradient"])
+def test_a_spoiled_run_keeps_its_last_good_state_and_goes_on_by_a_changed_recipe(
+    spoiled, data, cache, tmp_path, monkeypatch
+):
+    """A loss that is not finite in the fifth step, or weights that the sixth one spoils although its loss is finite."""
+    forward = DehazeTask.forward
+
+    def breaking(self, batch):
+        losses = forward(self, batch)
+        if self.step == (4 if spoiled == "loss" else 5):
+            root = (next(self.parameters()).sum() * 0).sqrt()  # 0, with an infinite slope
+            losses["loss"] = losses["loss"] * (float("nan") if spoiled == "loss" else 1) + root
+        return losses
+
+    monkeypatch.setattr(DehazeTask, "forward", breaking)
+    recipe = toy_data.recipe(loss={"l1": 1.0}, log_every=50, validate_every=6, clip=0.0)
+    with pytest.raises(UnveilError, match=r"no longer finite at step 6.* of step 3.*--resume --changed"):
+        fit(Recipe(**recipe), options(data, cache, tmp_path))
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 3
+    assert not (tmp_path / "weights.safetensors").exists()
+    monkeypatch.setattr(DehazeTask, "forward", forward)
+    slower = Recipe(**{**recipe, "learning_rate": 1e-4})
+    assert train(slower, options(data, cache, tmp_path, resume=True, changed=True)).finished
+    assert all(value.isfinite().all() for value in load_file(tmp_path / "weights.safetensors").values())
+
+
+def test_a_run_says_how_far_it_got(straight, data, cache, tmp_path, capsys):
+    run = shutil.copytree(straight[0], tmp_path / "run")
+    line = ["fit", str(run / "recipe.yaml"), "--data", str(data), "--cache", str(cache), "--device", "cpu"]
+    assert main([*line, "--output", str(run), "--resume"]) == 0
+    assert f"has already taken all 8 steps: PSNR {straight[1]['psnr']:.2f} dB" in capsys.readouterr().out
+    assert main([*line, "--output", str(run), "--resume", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["step"], found["finished"]) == (8, True) and found["psnr"] == pytest.approx(straight[1]["psnr"], 1e-5)
+    assert main([*line, "--output", str(tmp_path / "new"), "--stop-after", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"run": str(tmp_path / "new"), "step": 3, "finished": False}
 
 
 def test_a_run_goes_on_by_a_changed_recipe_and_keeps_the_old_one(straight, data, cache, tmp_path):

@@ -128,7 +128,7 @@ def test_a_recipe_may_start_from_a_registered_method(data, cache, monkeypatch):
     with torch.no_grad():
         wanted.up3.bias.fill_(0.25)
     asked = []
-    monkeypatch.setattr("training.dehaze.registry.create", lambda name: asked.append(name) or wanted)
+    monkeypatch.setattr("restorers.registry.create", lambda name: asked.append(name) or wanted)
     recipe = toy_data.recipe(loss={"l1": 1.0})
     recipe["data"] = {**recipe["data"], "start": "aecr_net"}
     task = DehazeTask(Recipe(**recipe))
@@ -246,7 +246,7 @@ def write_pairs(root, count=3, border=4):
 
 
 def test_folders_in_resides_layout_pair_and_crop_to_the_centre(tmp_path):
-    source = Folders(tmp_path, write_pairs(tmp_path))
+    source = Folders(tmp_path, write_pairs(tmp_path), {})
     pairs = source.pairs(full=True)
     assert len(pairs) == 3
     for pair in pairs:
@@ -257,8 +257,17 @@ def test_folders_in_resides_layout_pair_and_crop_to_the_centre(tmp_path):
         assert torch.equal(hazy, clear) and hazy.shape == (3, 40, 40)
 
 
+def test_ones_own_pairs_have_a_quick_selection(tmp_path):
+    folders = write_pairs(tmp_path, count=24)
+    for name, options in (("folders", folders), ("sets", {"training": "train", "validation": "test"})):
+        source = open_source(name, tmp_path, tmp_path, options, {"pairs": 5})
+        every, some = ([pair.name for pair in source.pairs(full=full)] for full in (True, False))
+        assert len(every) == 24 and len(some) == 5 and some == sorted(set(some) & set(every))
+        assert len(open_source(name, tmp_path, tmp_path, options, {}).pairs(full=False)) == 20
+
+
 def test_pairs_from_files_are_reduced_alike_before_they_are_cropped(tmp_path):
-    source = Folders(tmp_path, write_pairs(tmp_path, count=1))
+    source = Folders(tmp_path, write_pairs(tmp_path, count=1), {})
     clear = source.pairs(full=True)[0].make()[1]
     source.training = source.held_out
     whole = F.interpolate(clear, (26, 31), mode="area")[0]
@@ -292,12 +301,12 @@ def test_resides_own_folders(tmp_path, clear):
 
 def test_the_last_pairs_are_held_out(tmp_path):
     write_pairs(tmp_path, count=5)
-    source = Sets(tmp_path, {"training": "train", "held_out": 2})
+    source = Sets(tmp_path, {"training": "train", "held_out": 2}, {})
     assert [pair.key for pair in source.training] == [f"{i:04d}_1_0.8" for i in range(3)]
     assert [pair.name for pair in source.pairs(full=True)] == [f"{i:04d}_1_0.8" for i in (3, 4)]
     for options in ({"held_out": 5}, {"held_out": 0}, {}, {"validation": "test", "held_out": 1}):
         with pytest.raises(UsageError, match="held_out"):
-            Sets(tmp_path, {"training": "train", **options})
+            Sets(tmp_path, {"training": "train", **options}, {})
 
 
 ON_THE_HUB = """
@@ -358,7 +367,7 @@ def test_data_sets_of_the_hub(tmp_path):
 
 def test_what_cannot_be_trained_on_is_said(tmp_path, data, cache):
     with pytest.raises(UsageError, match="'clear'"):
-        Folders(tmp_path, {"hazy": "x"})
+        Folders(tmp_path, {"hazy": "x"}, {})
     with pytest.raises(UnknownNameError, match="did you mean nyu"):
         open_source("nyuu", data, cache, {}, {})
     with pytest.raises(UnknownNameError, match="did you mean patchy"):

@@ -8,7 +8,6 @@ import torch
 
 from errors import UnknownNameError
 from tests.training.toy_data import add
-from training import ptg_rm
 from training.fit import Options, fit
 from training.ptg_rm import PtgRmTask
 from training.recipe import Recipe
@@ -102,7 +101,7 @@ def test_the_base_starts_from_registered_weights(root, tmp_path, monkeypatch):
 
     torch.manual_seed(9)
     ready = SclLle(width=4)
-    monkeypatch.setattr(ptg_rm.registry, "create", lambda name: ready)
+    monkeypatch.setattr("restorers.registry.create", lambda name: ready)
     data = {"crop": 16, "start": "scl_lle"}
     task = made(root, tmp_path, data=data)
     assert all(torch.equal(a, b) for a, b in zip(task.model.base.parameters(), ready.parameters(), strict=True))

@@ -112,7 +112,7 @@ def test_only_darkened_scenes_have_labels(task):
 
 
 def test_held_out_scenes_never_enter_the_pool(task, root):
-    names = {fact["name"] for fact in task._pools["exposures"].facts}
+    names = {fact["name"] for fact in task._pools["dark"].facts}
     assert names == {f"multi_exposure/{s:03d}/{e:02d}.png" for s in range(3) for e in range(4)}
     pairs = pseudo_pairs(root)
     assert [pair.name for pair in pairs] == [f"{s:03d}" for s in range(3, SCENES)]
@@ -197,7 +197,7 @@ def test_other_data_is_packed_anew(root, tmp_path):
         for scene in range(SCENES):
             add(archive, f"multi_exposure/{scene:03d}/00.png", np.full((48, 48, 3), 77, np.uint8))
     task.prepare(tmp_path, tmp_path / "cache")
-    assert int(task._pools["exposures"][0][0, 0, 0]) == 77
+    assert int(task._pools["dark"][0][0, 0, 0]) == 77
 
 
 def test_labels_of_other_scenes_are_refused(root, tmp_path):
