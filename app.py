@@ -41,6 +41,7 @@ def make_page(engine: Engine) -> gr.Blocks:
 def launch(settings: Settings, **options: object) -> tuple[gr.Blocks, Engine]:
     """Start the server; ``options`` go to gradio's ``launch``."""
     engine = Engine(settings)
+    engine.offer_models()
     page = make_page(engine)
     engine.keep_sweeping()
     page.launch(

@@ -34,11 +34,13 @@ class Restorer(nn.Module, PyTorchModelHubMixin, library_name="unveil", pipeline_
         card: The facts. Weights loaded from elsewhere get a card of their own on the instance.
         weights_sha256: Hash of the file the parameters came from; None when there are no weights.
         weights_file: That file.
+        pinned: ``ORG/NAME@COMMIT``, which loads the very same files again, where they came from the Hub.
     """
 
     card: ClassVar[RestorerCard] | RestorerCard
     weights_sha256: str | None = None
     weights_file: Path | None = None
+    pinned: str | None = None
 
     @abstractmethod
     def enhance(self, x: Tensor) -> Tensor:

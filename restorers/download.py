@@ -6,6 +6,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from errors import UsageError, WeightsError, first_line
@@ -24,10 +25,14 @@ class Repository:
         revision: Commit, tag or branch; None: the default branch.
         largest: Bytes that one file may have; None: any number. Files that are in the cache already count as paid for
             when the Hub cannot be reached.
+        anonymous: Ask without the token of whoever runs this, for people who may not see that person's private models.
     """
 
-    def __init__(self, name: str, revision: str | None = None, *, largest: int | None = None) -> None:
+    def __init__(
+        self, name: str, revision: str | None = None, *, largest: int | None = None, anonymous: bool = False
+    ) -> None:
         self.name, self.revision, self.largest = name, revision, largest
+        self._token = False if anonymous else None
         self._asked = revision
         self._names: list[str] | None = None
         self._sizes: dict[str, int] = {}
@@ -50,7 +55,8 @@ class Repository:
         from huggingface_hub.errors import HfHubHTTPError
 
         try:
-            info = HfApi().model_info(self.name, revision=self.revision, files_metadata=self.largest is not None)
+            api = HfApi(token=self._token)
+            info = api.model_info(self.name, revision=self.revision, files_metadata=self.largest is not None)
         except (OSError, *connection_errors()) as error:
             if isinstance(error, HfHubHTTPError):  # the Hub has answered
                 raise
@@ -93,10 +99,11 @@ class Repository:
         self.check_size(filename)
         with explained(self.name, self.revision, filename):
             # Asked by the name that the caller used, so that the cache remembers which commit that name means ...
-            path = Path(hf_hub_download(self.name, filename, revision=self._asked, local_files_only=self._offline))
+            fetch = partial(hf_hub_download, self.name, filename, token=self._token)
+            path = Path(fetch(revision=self._asked, local_files_only=self._offline))
             # ... but a branch can move between two files.
             if path != _in_snapshot(path, str(self.revision)):
-                path = Path(hf_hub_download(self.name, filename, revision=self.revision))
+                path = Path(fetch(revision=self.revision))
         _check_blob(path, self.name)
         return path
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from restorers.base import Restorer
+    from restorers.download import Repository
 
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pk")
 """File name endings that are taken for weights."""
@@ -31,6 +32,7 @@ def load(
     revision: str | None = None,
     device: str | torch.device | None = None,
     largest: int | None = None,
+    anonymous: bool = False,
 ) -> Restorer:
     """Load a model by name.
 
@@ -49,6 +51,7 @@ def load(
             from that commit.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; None is ``auto``.
         largest: Bytes that a file from the Hub may have; larger ones are not downloaded. None: any number.
+        anonymous: Ask the Hub without the token of whoever runs this.
 
     Raises:
         UnknownNameError: Nothing has this name; the nearest names are offered.
@@ -58,10 +61,10 @@ def load(
     """
     from restorers.pipeline import place
 
-    return place(_find(str(model), revision, largest), str(device or "auto"))
+    return place(_find(str(model), revision, largest, anonymous), str(device or "auto"))
 
 
-def _find(model: str, revision: str | None, largest: int | None) -> Restorer:
+def _find(model: str, revision: str | None, largest: int | None, anonymous: bool) -> Restorer:
     from restorers import registry
 
     if model in registry.names():
@@ -70,9 +73,9 @@ def _find(model: str, revision: str | None, largest: int | None) -> Restorer:
     if not model.strip() or (scheme in ("local-dir", "hf-hub") and not named.strip()):
         raise UsageError("The name of the model is empty; give the name of a method, a file, a folder, or ORG/NAME.")
     if page := _PAGE.fullmatch(model):
-        return _load_repository(page[1], revision or page[2], largest)
+        return _load_repository(page[1], revision or page[2], largest, anonymous)
     if scheme == "hf-hub":
-        return _load_repository(named, revision, largest)
+        return _load_repository(named, revision, largest, anonymous)
     if scheme == "local-dir":
         model = str(Path(named).expanduser().absolute())
     path = Path(model).expanduser()
@@ -85,7 +88,7 @@ def _find(model: str, revision: str | None, largest: int | None) -> Restorer:
         raise WeightsError(f"There is no file or folder {model!r}; check the path.")
     if "/" not in model:
         raise UnknownNameError("restorer", model, registry.names())
-    return _load_repository(model, revision, largest)
+    return _load_repository(model, revision, largest, anonymous)
 
 
 def is_local_path(model: str) -> bool:
@@ -141,14 +144,20 @@ def choose_weights(names: list[str], where: str) -> str:
     raise WeightsError(f"{where} holds several weight files ({', '.join(chosen[:5])}{more}); name one: {where}/FILE.")
 
 
-def _load_repository(model: str, revision: str | None, largest: int | None) -> Restorer:
+def _load_repository(model: str, revision: str | None, largest: int | None, anonymous: bool) -> Restorer:
     from restorers.download import Repository
 
-    name, _, pinned = model.partition("@")
-    parts = name.split("/")
-    repository = Repository("/".join(parts[:2]), revision or pinned or None, largest=largest)
-    if len(parts) > 2:
-        return load_file(repository.fetch("/".join(parts[2:])))
+    name, _, asked = model.partition("@")
+    parts = name.split("/", 2)
+    repository = Repository("/".join(parts[:2]), revision or asked or None, largest=largest, anonymous=anonymous)
+    restorer = _load_from(repository, *parts[2:])
+    restorer.pinned = f"{name}@{repository.revision}"
+    return restorer
+
+
+def _load_from(repository: Repository, file: str | None = None) -> Restorer:
+    if file is not None:
+        return load_file(repository.fetch(file))
     names = repository.files()
     if checkpoint.CONFIG_NAME in names:
         folder = repository.fetch(checkpoint.CONFIG_NAME).parent

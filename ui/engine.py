@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 
-from errors import ImageError, UnknownNameError, WeightsError
+from errors import ImageError, UnknownNameError, UnveilError, UsageError, WeightsError
+from eval.methods import INPUT
 from eval.store import Store
 from images import Picture, read_picture, to_8_bit, write_picture
 from restorers import registry
@@ -64,16 +65,29 @@ class RestoreResult:
 
 
 class Engine:
-    """Shared state of the server; safe to use from several threads."""
+    """Shared state of the server; safe to use from several threads.
+
+    Attributes:
+        missing: A sentence for each model of the settings that is not offered.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        try:
+            settings.data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"UNVEIL_DATA={str(settings.data)!r} cannot be made ({error.strerror}); name another folder."
+            ) from error
         self.scratch = Scratch()
         self.jobs = Jobs(settings)
         self.encodings = Encodings(settings.max_model)
         self.store = Store(settings.rows)
+        self.missing: list[str] = []
         self._models: OrderedDict[str, Restorer] = OrderedDict()
-        self._visiting: dict[str, RestorerCard] = {}
+        self._added: dict[str, RestorerCard] = {}
+        self._places: dict[str, str] = {}
+        self._owned: set[str] = set()
         self._lock = Lock()
         self._loading = Locks()
 
@@ -92,54 +106,115 @@ class Engine:
         Thread(target=work, name="sweep", daemon=True).start()
         return stop
 
+    def offer_models(self) -> None:
+        """Load the models that the settings name; they may be folders, and of any size.
+
+        One that cannot be loaded is a sentence in the log and in ``missing``, and the others are offered.
+        """
+        for model in self.settings.models:
+            try:
+                self.load(self._own(model))
+            except Exception as error:
+                known = isinstance(error, UnveilError)
+                reason = str(error) if known else "it failed in its own way; the log of the server has the details."
+                named = Path(model).name if model.startswith("local-dir:") else model
+                self.missing.append(f"The model {named} of this server is not offered: {reason}")
+                logging.getLogger(__name__).error("UNVEIL_MODELS: %s: %s", model, reason, exc_info=not known)
+
+    def _own(self, model: str) -> str:
+        """The name under which a model of the settings is offered; from now on its place may be loaded.
+
+        Raises:
+            UsageError: A folder's name is no name for a method, or is taken.
+            UnknownNameError: It is neither a folder, nor the id of a repository, nor a built-in name.
+        """
+        name = place = model.removeprefix("hf-hub:")
+        scheme, _, folder = model.partition(":")
+        if scheme == "local-dir" and folder:
+            path = Path(folder).expanduser().absolute()
+            name, place = path.name, f"local-dir:{path}"
+            if not PLAIN.fullmatch(name) or name in (INPUT, *registry.names(), *self._places):
+                raise UsageError(
+                    f"{name!r} is taken or no name for a method; rename the folder with letters, digits, '.', '-', '_'."
+                )
+            self._places[name] = place
+        elif name not in registry.names():
+            check_repository_id(name)
+        self._owned.add(place)
+        return name
+
     def restorer(self, name: str) -> Restorer:
-        """A loaded model: a built-in name, or the id of a Hub repository. Paths of this machine are refused.
+        """A loaded model: a built-in name, one of the settings, or the id of a Hub repository.
+
+        Paths of this machine are refused. A repository stays at the commit that was loaded first.
 
         Raises:
             UnknownNameError: No such method.
             WeightsError: Its weights are missing, damaged, or larger than this server loads.
         """
-        if name not in registry.names():
-            check_repository_id(name)
+        name = name.removeprefix("hf-hub:")
+        place = self._places.get(name, name)
+        if place not in self._owned and place not in registry.names():
+            check_repository_id(place)
         with self._loading.of(name):
+            place = self._places.get(name, name)  # somebody may have loaded it meanwhile
             with self._lock:
-                model = self._models.get(name)
+                model = self._models.get(place)
             if model is None:
-                model = self._load(name)
+                model = self._load(place)
+                if model.pinned:
+                    if place in self._owned:
+                        self._owned.add(model.pinned)
+                    place = self._places[name] = model.pinned
             with self._lock:
-                self._models[name] = model
-                self._models.move_to_end(name)
+                self._models[place] = model
+                self._models.move_to_end(place)
                 while len(self._models) > KEPT_MODELS:
                     self._models.popitem(last=False)
             return model
 
-    def _load(self, name: str) -> Restorer:
+    def _load(self, place: str) -> Restorer:
         from restorers.hub import load
 
-        if name in registry.names():
-            return load(name)
-        model = load(name, largest=self.settings.max_model)
-        check_arguments(constructor_arguments(model), self.settings.max_model)
+        if place in registry.names():
+            return load(place)
+        owned = place in self._owned
+        largest = None if owned else self.settings.max_model
+        model = load(place, largest=largest, anonymous=not owned)
+        if not place.startswith("local-dir:"):
+            check_arguments(constructor_arguments(model), largest)
         return model
 
     def load(self, name: str) -> RestorerCard:
-        """Load a model of a Hub repository and list it beside the built-in methods; returns its card.
+        """Load a model and list it beside the built-in methods; returns its card.
 
         Raises:
             UnveilError: It is no repository id, cannot be had, or is of no known kind.
         """
+        name = name.removeprefix("hf-hub:")
         facts = replace(self.restorer(name).card, name=name)
         if name not in registry.names():
-            self._visiting[name] = facts
+            self._added[name] = facts
         return facts
+
+    def is_owned(self, name: str) -> bool:
+        """Whether the settings name this model, and not a visitor."""
+        return self._places.get(name, name) in self._owned
+
+    def as_method(self, name: str) -> str:
+        """What a job is told: the name, and the place of the very files that are loaded here under it."""
+        place = self._places.get(name)
+        if place is None:
+            return name
+        return f"{name}={place if place.startswith('local-dir:') else f'hf-hub:{place}'}"
 
     def cards(self, task: str | None = None) -> list[RestorerCard]:
         """Cards of the built-in methods and of loaded models."""
-        return registry.cards(task) + [one for one in self._visiting.values() if task in (None, one.task)]
+        return registry.cards(task) + [one for one in self._added.values() if task in (None, one.task)]
 
     def card(self, name: str) -> RestorerCard:
         """Card of a built-in method or a loaded model."""
-        return self._visiting.get(name) or registry.card(name)
+        return self._added.get(name) or registry.card(name)
 
     def method_choices(self, task: str, chosen: str | None = None) -> dict[str, Any]:
         """Choices and value of a list of the methods for a task; those with a refinement behind them are left out."""

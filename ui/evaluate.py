@@ -242,7 +242,7 @@ def submit(
     if not draft:
         raise UsageError("There are no pictures yet; drop a zip of pictures, or use an example set.")
     known = set(_known_methods(engine))
-    names = [name for name in methods if name in known]
+    names = [engine.as_method(name) for name in methods if name in known]
     if not names and not results_zips:
         raise UsageError("No method is ticked; tick at least one, or add a zip of results.")
     if not wanted:

@@ -50,7 +50,8 @@ class JobSpec:
         title: Name of the set, on the leaderboard too unless that has other pictures of this name.
         input: The degraded pictures.
         reference: The references, or None.
-        methods: Names of restorers, "input", or NAME=FILE for uploaded results.
+        methods: Names of restorers, "input", NAME=MODEL with the place of a model of the Hub or of a folder
+            (:meth:`ui.engine.Engine.as_method`), or NAME=FILE for uploaded results.
         metrics: Metric names.
         protocol: Protocol name.
         share: Whether the rows go to the server's leaderboard.
@@ -205,7 +206,8 @@ class Jobs:
         found = []
         for item in self.spec(job).methods:
             name, equals, place = item.partition("=")
-            found.append(parse_method(f"{name}={files / place}" if equals else item, UPLOAD_LIMITS))
+            uploaded = equals and not place.startswith(("hf-hub:", "local-dir:"))
+            found.append(parse_method(f"{name}={files / place}" if uploaded else item, UPLOAD_LIMITS))
         return tuple(found)
 
     def sweep(self) -> None:

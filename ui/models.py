@@ -13,7 +13,7 @@ from restorers import registry
 from restorers.card import TASKS, Figure, RestorerCard
 from restorers.networks import WEIGHTS
 from ui import html, text
-from ui.advice import refused
+from ui.advice import in_browser, refused
 from ui.engine import LOADING, Engine
 
 
@@ -26,6 +26,8 @@ def build(engine: Engine, method: gr.Dropdown, methods: gr.CheckboxGroup) -> Non
         methods: The methods of the tab Evaluate, likewise.
     """
     gr.HTML(html.lede(text.MODELS))
+    if engine.missing:
+        gr.HTML("".join(html.alert(in_browser(said)) for said in engine.missing), elem_id="models-missing")
     shelf = gr.HTML(cards(engine), elem_id="model-cards")
     gr.Markdown("### Load another model")
     gr.HTML(html.note(text.MODELS_LOAD.format(size=engine.settings.max_model / 1e9)))
@@ -54,11 +56,11 @@ def build(engine: Engine, method: gr.Dropdown, methods: gr.CheckboxGroup) -> Non
 def cards(engine: Engine) -> str:
     """All methods as HTML, in the order of their tasks."""
     known = [facts for task in TASKS for facts in engine.cards(task)]
-    return f'<div class="cards">{"".join(card(one) for one in known)}</div>'
+    return f'<div class="cards">{"".join(card(one, owned=engine.is_owned(one.name)) for one in known)}</div>'
 
 
-def card(facts: RestorerCard) -> str:
-    """One method as HTML."""
+def card(facts: RestorerCard, *, owned: bool = False) -> str:
+    """One method as HTML; ``owned``: a model that the server's settings name."""
     size = f"{facts.parameters / 1e6:.2f} M" if facts.parameters >= 1e5 else f"{facts.parameters:,}"
     first = html.facts(
         [("Measured", measured(facts.figures)), ("Parameters", size if facts.parameters else "none to learn")]
@@ -76,7 +78,7 @@ def card(facts: RestorerCard) -> str:
     known = f"{first}<details><summary>Paper, training data, licence, weights</summary>{more}{paper}</details>"
     return (
         f'<article class="card"><div><h3>{escape(facts.title)}</h3><span class="name">{escape(facts.name)}</span></div>'
-        f"<div>{_badges(facts)}</div><p>{escape(facts.summary)}</p>{known}</article>"
+        f"<div>{_badges(facts, owned)}</div><p>{escape(facts.summary)}</p>{known}</article>"
     )
 
 
@@ -99,9 +101,9 @@ def _decimals(metric: str) -> int:
         return 4
 
 
-def _badges(facts: RestorerCard) -> str:
+def _badges(facts: RestorerCard, owned: bool) -> str:
     if facts.name not in registry.names():
-        state, kind = "loaded by a visitor", ""
+        state, kind = "a model of this server" if owned else "loaded by a visitor", ""
     elif facts.weights is None:
         state, kind = "needs no weights", ""
     elif (WEIGHTS / facts.weights).exists():

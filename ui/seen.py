@@ -136,7 +136,9 @@ def check_clip_name(name: str) -> str:
 
 
 def check_clip_size(name: str, largest: int | None) -> None:
-    """Refuse a CLIP of the Hub with a file of more than ``largest`` bytes; what is no name of one passes.
+    """Refuse a CLIP of the Hub that is private or has a file of more than ``largest`` bytes.
+
+    What is no name of one passes.
 
     Raises:
         WeightsError: It is larger, or the Hub has no such model or cannot be reached.
@@ -150,7 +152,7 @@ def check_clip_size(name: str, largest: int | None) -> None:
     place = rest if scheme == "hf-hub" else get_pretrained_cfg(scheme, rest).get("hf_hub", "")
     if place and largest is not None:
         owner, name, file = (*place.split("/"), "", "")[:3]
-        found = Repository(f"{owner}/{name}", largest=largest)
+        found = Repository(f"{owner}/{name}", largest=largest, anonymous=True)
         for filename in [file] if file else found.files():
             found.check_size(filename)
 

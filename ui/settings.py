@@ -24,6 +24,7 @@ class Settings:
         keep_hours: Uploaded sets are deleted this long after their job ended.
         workers: Processes that score one job.
         queue_size: Visitors that may wait; the next one is told to come back.
+        models: Models that are offered from the start: ``ORG/NAME``, ``hf-hub:ORG/NAME@COMMIT``, ``local-dir:FOLDER``.
         mcp: Whether to offer the endpoints to language-model tools (needs gradio's ``mcp`` extra).
     """
 
@@ -35,6 +36,7 @@ class Settings:
     keep_hours: float = 24.0
     workers: int = 1
     queue_size: int = 64
+    models: tuple[str, ...] = ()
     mcp: bool = False
 
     @property
@@ -60,6 +62,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     ``UNVEIL_KEEP_HOURS``     life of uploaded sets after their job                  ``24``
     ``UNVEIL_WORKERS``        scoring processes per job                              ``1``
     ``UNVEIL_QUEUE``          visitors that may wait                                 ``64``
+    ``UNVEIL_MODELS``         models offered from the start, with commas between     none
     ``GRADIO_SERVER_NAME``    address                                                gradio's choice
     ``GRADIO_SERVER_PORT``    port; ``PORT`` is understood too                       7860 upwards
     ``GRADIO_MCP_SERVER``     offer tools to language models                         off
@@ -79,6 +82,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         keep_hours=_number("UNVEIL_KEEP_HOURS", env.get("UNVEIL_KEEP_HOURS", "24"), 0),
         workers=_number("UNVEIL_WORKERS", env.get("UNVEIL_WORKERS", "1"), 1, whole=True),
         queue_size=_number("UNVEIL_QUEUE", env.get("UNVEIL_QUEUE", "64"), 1, whole=True),
+        models=tuple(dict.fromkeys(filter(None, map(str.strip, env.get("UNVEIL_MODELS", "").split(","))))),
         mcp=env.get("GRADIO_MCP_SERVER", "").lower() in ("1", "true", "yes"),
     )
 

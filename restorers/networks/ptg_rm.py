@@ -44,7 +44,6 @@ CARD = RestorerCard(
     summary="Refines another method's result, guided by what a vision-language model sees in the picture.",
     paper="Xu et al., Boosting Image Restoration via Priors from Pre-trained Models, CVPR 2024",
     paper_url="https://arxiv.org/abs/2403.06793",
-    size_multiple=DOWNSCALE,
     # Instance normalisation, channel pooling, coordinates and g all see the whole picture.
     tiling="whole",
     parameters=672_170,

@@ -277,4 +277,4 @@ def test_names_as_priors_and_pages_write_them(model, folder, monkeypatch):
     page = "https://huggingface.co/me/x"
     for name in ("hf-hub:me/x", page, f"{page}/", f"{page}/tree/v2"):
         hub.load(name, device="cpu")
-    assert asked == [("me/x", None, None)] * 3 + [("me/x", "v2", None)]
+    assert asked == [("me/x", None, None, False)] * 3 + [("me/x", "v2", None, False)]

@@ -44,6 +44,8 @@ def test_every_built_in_method_has_a_card_that_tells_the_truth():
         model = default().create(entry.name)
         built = type(model)(**constructor_arguments(model))
         assert entry.tiling == built.card.tiling, f"{entry.name} would be cut as its class is, not as its options ask"
+        padded = (entry.size_multiple, entry.min_size), (built.card.size_multiple, built.card.min_size)
+        assert padded[0] == padded[1], f"{entry.name} would be padded by name otherwise than from a file"
         assert model.card.name == entry.name
         assert count_parameters(model) == entry.parameters
         assert entry.summary.endswith(".")

@@ -49,7 +49,7 @@ def test_a_slow_model_keeps_nobody_else_waiting(engine: Engine, monkeypatch, thr
     finally:
         slow.go.set()
     assert [one.result(SECONDS) for one in both] == [slow.made] * 2
-    limit = {"largest": engine.settings.max_model}
+    limit = {"largest": engine.settings.max_model, "anonymous": True}
     assert slow.asked == [("org/slow", limit), ("dark_channel", {})], "loaded once; built-in methods know no limit"
 
 

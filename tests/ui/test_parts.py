@@ -13,11 +13,11 @@ import pytest
 from app import make_page
 from errors import UsageError
 from ui import html, plots, text, theme
-from ui.engine import enlarged
+from ui.engine import Engine, enlarged
 from ui.evaluate import method_name
 from ui.seen import check_clip_name
 from ui.session import Scratch, gather, safe_stem
-from ui.settings import from_environment
+from ui.settings import Settings, from_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -31,6 +31,26 @@ def test_settings_have_defaults_and_read_every_variable_they_document() -> None:
     documented = set(re.findall(r"``([A-Z_]+)``", from_environment.__doc__))
     source = (ROOT / "ui" / "settings.py").read_text()
     assert documented == set(re.findall(r'"([A-Z_]{4,})"', source))
+
+
+def test_the_page_on_running_a_space_has_the_same_table() -> None:
+    rows = [re.split(r"\s{2,}", line.strip()) for line in from_environment.__doc__.splitlines() if "``" in line]
+    page = (ROOT / "docs" / "space.md").read_text()
+    table = page.partition("| variable | meaning | default |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert shown == [[cell.replace("``", "`") for cell in row] for row in rows]
+
+
+def test_models_of_the_settings_are_a_list() -> None:
+    assert from_environment({}).models == ()
+    named = from_environment({"UNVEIL_MODELS": " org/a ,,local-dir:x y, org/a"}).models
+    assert named == ("org/a", "local-dir:x y")
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"UNVEIL_DATA='.*file/data' cannot be made \(Not a directory\); name"):
+        Engine(Settings(tmp_path / "file" / "data"))
 
 
 @pytest.mark.parametrize("value", ["eighty", "-1", "nan", "inf", ""])
