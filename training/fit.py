@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -156,6 +157,8 @@ def start_accelerator(recipe: Recipe, device: str) -> Accelerator:
     precision = recipe.precision
     if precision == "auto":
         precision = "bf16" if _has_fast_bf16(on_cpu) else "fp32"
+    # The library remembers the precision of a process's first run and refuses another.
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     # Stages without some blocks, and steps without some losses, leave parameters without a gradient.
     handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
     accelerator = Accelerator(

@@ -65,6 +65,15 @@ def test_a_resumed_run_is_the_uninterrupted_one(straight, data, cache, tmp_path)
     assert all(torch.equal(once[key], twice[key]) for key in once)
 
 
+def test_runs_of_one_process_have_a_precision_each(data, cache, tmp_path):
+    precisions = ("fp32", "bf16", "fp32")
+    for number, precision in enumerate(precisions):
+        recipe = Recipe(**toy_data.recipe(precision=precision))
+        fit(recipe, options(data, cache, tmp_path / str(number), stop_after=2))
+    first, rounded, again = (losses(tmp_path / str(number)) for number in range(len(precisions)))
+    assert first == again != rounded
+
+
 @pytest.mark.parametrize("stop", [3, 6])
 def test_a_run_resumed_before_or_after_it_turns_to_muon_is_the_uninterrupted_one(stop, data, cache, tmp_path):
     recipe = Recipe(**toy_data.recipe(muon=4))
