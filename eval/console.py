@@ -62,6 +62,11 @@ def location(words: Sequence[str] | None) -> Location | None:
     return words[0] if len(words) == 1 else [Path(word) for word in words]
 
 
+def is_protocol_file(text: str) -> bool:
+    """Whether ``--protocol`` names a file and not a protocol."""
+    return text.lower().endswith(".json")
+
+
 def protocol_of(text: str | None) -> Protocol:
     """What ``--protocol`` says: a name, or a JSON file. Only here are files opened: a name may come from anybody.
 
@@ -73,7 +78,7 @@ def protocol_of(text: str | None) -> Protocol:
     from errors import ProtocolError
     from eval import protocol
 
-    if text is None or not text.lower().endswith(".json"):
+    if text is None or not is_protocol_file(text):
         return protocol.get(text or protocol.DEFAULT)
     try:
         found = protocol.Protocol.from_json(Path(text).read_text(encoding="utf-8-sig"))

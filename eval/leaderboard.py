@@ -180,9 +180,7 @@ def build(
         raise UsageError(f"images must be 'common' or 'all', not {images!r}.")
     if costs and timings:
         raise UsageError("Costs that were measured and times of the rows do not compare; ask for one of them.")
-    definition = protocol if isinstance(protocol, Protocol) else None
-    asked = definition.hash if definition else protocol
-    chosen = select(frame, protocol=asked, dataset=dataset, ordered=_registry_order(metrics))
+    chosen = select(frame, protocol=protocol, dataset=dataset, ordered=_registry_order(metrics))
     _check_scores(chosen)
     names = _pick("method", methods, sorted(chosen.provenance))
     wanted = _pick("metric", metrics, list(chosen.values))
@@ -192,7 +190,7 @@ def build(
     columns = {m: Column.of(m, facts[m], chosen.values[m], names, images, level, notes) for m in wanted}
     failures, unreferenced = _missing(chosen, names, facts)
     table = _with_trace(_table(names, columns, failures, sort_by), chosen, costs or {}, timings)
-    sentence, protocol_json = _protocol(chosen.protocol, chosen.protocol_hash, definition)
+    sentence, protocol_json = _protocol(chosen.protocol, chosen.protocol_hash, protocol)
     order = list(table["method"])
     return Leaderboard(
         metrics=tuple(wanted),
@@ -373,10 +371,10 @@ def _spec(metric: str) -> MetricSpec:
     return registry.spec(metric)
 
 
-def _protocol(name: str, digest: str, definition: Protocol | None) -> tuple[str, dict[str, Any]]:
+def _protocol(name: str, digest: str, asked: str | Protocol | None) -> tuple[str, dict[str, Any]]:
     """The protocol's sentence and fields; rows of a protocol we do not know keep their name and hash."""
     try:
-        known = definition or presets.get(name)
+        known = asked if isinstance(asked, Protocol) else presets.get(name)
     except UnknownNameError:
         known = None
     if known is not None and digest in ("", known.hash):

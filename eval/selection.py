@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from errors import ProtocolError, UsageError
+from eval.protocol import Protocol
 from eval.rows import BAD_REFERENCE, WHOLE_PICTURE, typed
 from eval.wording import counted, listed
 
@@ -74,7 +75,7 @@ class Selection:
 def select(
     frame: pandas.DataFrame,
     *,
-    protocol: str | None = None,
+    protocol: str | Protocol | None = None,
     dataset: str | None = None,
     ordered: tuple[str, ...] = (),
 ) -> Selection:
@@ -114,7 +115,7 @@ def select(
 
 
 def comparable(
-    frame: pandas.DataFrame, *, protocol: str | None = None, datasets: Sequence[str] | None = None
+    frame: pandas.DataFrame, *, protocol: str | Protocol | None = None, datasets: Sequence[str] | None = None
 ) -> tuple[pandas.DataFrame, list[str]]:
     """The rows of one protocol and one variant a metric, methods of one name and several weights told apart.
 
@@ -147,12 +148,12 @@ def rows_behind(
     return rows[names.isin(methods) & rows["metric"].isin((*metrics, WHOLE_PICTURE))]
 
 
-def chosen(rows: pandas.DataFrame, protocol: str | None, datasets: Sequence[str] | None) -> pandas.DataFrame:
+def chosen(rows: pandas.DataFrame, protocol: str | Protocol | None, datasets: Sequence[str] | None) -> pandas.DataFrame:
     """Rows of the protocol and the sets that were asked for; None takes all.
 
     Args:
         rows: Score rows, whole.
-        protocol: Name, hash or beginning of a hash.
+        protocol: Name, hash or beginning of a hash; a protocol itself is looked for by its hash.
         datasets: Names of sets.
 
     Raises:
@@ -161,6 +162,8 @@ def chosen(rows: pandas.DataFrame, protocol: str | None, datasets: Sequence[str]
     if rows.empty:
         raise UsageError("There are no score rows to rank.")
     found = rows
+    if isinstance(protocol, Protocol):
+        protocol = protocol.hash
     if protocol:
         named = rows["protocol"] == protocol
         found = rows[named if named.any() else rows["protocol_hash"].str.startswith(protocol)]

@@ -142,8 +142,7 @@ def build_suite(
         UnknownNameError: A method or metric that no set has.
         MetricError: A set has rows, but every one of them is an error.
     """
-    asked = protocol.hash if isinstance(protocol, Protocol) else protocol
-    rows, notes = comparable(frame, protocol=asked, datasets=datasets)
+    rows, notes = comparable(frame, protocol=protocol, datasets=datasets)
     names = list(dict.fromkeys(datasets)) if datasets else sorted(rows["dataset"].unique(), key=natural_key)
     if len(names) == 1:
         chosen = {"metrics": metrics, "methods": methods, "sort_by": sort_by, "costs": costs}

@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     frame = read(args.rows)
     if args.timings and frame["seconds"].isna().all():
         raise UsageError("These rows carry no restoring times; give a store (.sqlite) of a run that restored pictures.")
-    own = args.protocol and args.protocol.lower().endswith(".json")
+    own = args.protocol and console.is_protocol_file(args.protocol)
     protocol = console.protocol_of(args.protocol) if own else args.protocol
     options = {
         "protocol": protocol,

@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import pandas
 import pytest
 
+from eval import protocol
 from eval.__main__ import main
 from eval.efficiency import Efficiency, save
 from eval.rowfiles import write_rows
@@ -55,6 +57,17 @@ def test_several_protocols_need_a_choice(tmp_path, capsys):
     words = ["--protocol-hash", "feed", "--format", "json"]
     assert main(["export", str(tmp_path / "rows.csv"), "--output", str(tmp_path / "out"), *words]) == 0
     assert json.loads((tmp_path / "out" / "report.json").read_text())["methods"][0]["method"] == "b"
+
+
+def test_the_file_of_a_protocol_of_ones_own_chooses_its_rows_and_explains_them(tmp_path):
+    mine = replace(protocol.get("sr-y4"), name="lab-y6", border=6)
+    (tmp_path / "mine.json").write_text(mine.to_json())
+    ours = frame({"b": [30.0]}, protocol=mine.name, protocol_hash=mine.hash)
+    write_rows(tmp_path / "rows.csv", from_frame(pandas.concat([frame({"a": [20.0]}), ours])))
+    words = ["--protocol", str(tmp_path / "mine.json"), "--format", "md"]
+    for out, more in (("sets", []), ("pooled", ["--pool"])):
+        assert main(["export", str(tmp_path / "rows.csv"), "--output", str(tmp_path / out), *words, *more]) == 0
+        assert mine.sentence in (tmp_path / out / "leaderboard.md").read_text()
 
 
 def test_hub_forms(rows, tmp_path, capsys):
